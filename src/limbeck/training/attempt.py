@@ -1,0 +1,101 @@
+"""One forward and backward pass over a batch, in as many parts as fit into memory."""
+
+import gc
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from limbeck.console import console
+from limbeck.errors import LimbeckError
+from limbeck.step import Step
+from limbeck.training.ranks import Ranks
+
+
+class Batch(Protocol):
+    """What the loop asks of a batch; everything else is between the batch and its Step."""
+
+    replaced: dict[int, int]
+
+    def __len__(self) -> int: ...
+    def split(self, parts: int) -> "list[Batch]": ...
+    def to(self, device: torch.device) -> "Batch": ...
+    def names(self) -> list[str]: ...
+
+
+@dataclass
+class Pass:
+    """The mean losses and watched numbers of one pass, on the device, and the number of parts that it took."""
+
+    losses: dict[str, Tensor]
+    watched: dict[str, Tensor]
+    parts: int
+
+
+def forward_backward(step: Step, batch: Batch, parts: int, ranks: Ranks, seed: int) -> Pass:
+    """Gradients of a whole batch. Out of memory on any process: all go back, and take twice as many parts."""
+    buffers = [buffer.clone() for buffer in step.student.buffers()]
+    while True:
+        torch.manual_seed(seed)
+        trial: Pass | None = None
+        try:
+            trial = _try(step, batch, parts, ranks.device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        (failed,) = ranks.any(trial is None)
+        if trial is not None and not failed:
+            return trial
+        with torch.no_grad():
+            for buffer, kept in zip(step.student.buffers(), buffers, strict=True):
+                buffer.copy_(kept)
+        step.student.zero_grad(set_to_none=True)
+        _free(ranks.device)
+        parts = _halved(parts, len(batch), ranks)
+
+
+def _try(step: Step, batch: Batch, parts: int, device: torch.device) -> Pass:
+    losses: dict[str, Tensor] = {}
+    watched: dict[str, Tensor] = {}
+    for part in batch.split(parts):
+        share = len(part) / len(batch)
+        named = step(part.to(device))
+        torch.stack(list(named.values())).sum().mul(share).backward()  # type: ignore[no-untyped-call]
+        for total, values in ((losses, named), (watched, step.watched)):
+            for name, value in values.items():
+                total[name] = total.get(name, torch.zeros((), device=device)) + value.detach() * share
+    return Pass(losses, watched, parts)
+
+
+def _halved(parts: int, batch: int, ranks: Ranks) -> int:
+    if 2 * parts > batch:
+        raise LimbeckError(
+            f"out of memory on {ranks.device} even with {max(1, batch // parts)} image(s) at a time",
+            expected="a device that holds one image's activations",
+            hint="a smaller --student-size, a smaller student, or --device cpu",
+        )
+    if ranks.first:
+        console.print(
+            f"out of memory: from here on {-(-batch // (2 * parts))} images at a time instead of {-(-batch // parts)}; "
+            f"the batch stays {batch} on each process. Batch norm now takes its statistics from the smaller number."
+        )
+    return 2 * parts
+
+
+def _free(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the host, ran out of memory.
+
+    >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), is_out_of_memory(RuntimeError("shape"))
+    (True, False)
+    """
+    told: Any = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in told or "can't allocate memory" in told

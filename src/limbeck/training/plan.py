@@ -1,0 +1,34 @@
+"""What a training run is, in numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole schedule of a run; `batch` counts the images of one step over all processes.
+
+    >>> Plan(steps=100, steps_per_epoch=10, batch=8, lr=0.1, warmup=5).epoch_of(step=10)
+    1
+    """
+
+    steps: int
+    steps_per_epoch: int
+    batch: int
+    lr: float
+    warmup: int = 0
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    decay_norm: bool = False
+    ema: float = 0.0
+    accumulate: int = 1
+    seed: int = 0
+    log_every: int = 20
+    save_every: int = 1000
+    evaluate_every: int = 1
+
+    def epoch_of(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def ends_epoch(self, done: int) -> bool:
+        """Whether `done` steps are a whole number of epochs, or the whole run."""
+        return done % self.steps_per_epoch == 0 or done == self.steps

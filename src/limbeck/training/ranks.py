@@ -1,0 +1,68 @@
+"""What the processes of a run say to one another."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+
+class Ranks:
+    """The processes of a run: one, or several started by torchrun or accelerate launch.
+
+    Gradients are averaged by one reduction after every process has told that its backward pass is whole, so that a
+    process that runs out of memory in the middle of a step cannot leave the others waiting.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.device: torch.device = accelerator.device
+        self.rank: int = accelerator.process_index
+        self.world: int = accelerator.num_processes
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag, raised when any process raised it."""
+        if self.world == 1:
+            return flags
+        raised = torch.tensor(flags, dtype=torch.float32, device=self.device)
+        dist.all_reduce(raised, dist.ReduceOp.MAX)
+        return tuple(bool(flag) for flag in raised.tolist())
+
+    def sum(self, values: Iterable[float]) -> list[float]:
+        total = torch.tensor(list(values), dtype=torch.float32 if self.device.type == "mps" else torch.float64)
+        if self.world > 1:
+            total = total.to(self.device)
+            dist.all_reduce(total)
+        return [float(value) for value in total.tolist()]
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes."""
+        if self.world == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.world
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def share(self, model: nn.Module) -> None:
+        """Give every process the first one's parameters and buffers."""
+        if self.world > 1:
+            for tensor in (*model.parameters(), *model.buffers()):
+                dist.broadcast(tensor.detach(), 0)
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers (the statistics of norms)."""
+        if self.world > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def wait(self) -> None:
+        if self.world > 1:
+            dist.barrier()
