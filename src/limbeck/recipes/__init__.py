@@ -1,0 +1,6 @@
+"""Defaults by name: one plain function each."""
+
+RECIPES = {
+    "ssld_small": "limbeck.recipes.ssld:ssld_small",
+    "ssld_large": "limbeck.recipes.ssld:ssld_large",
+}

@@ -1,0 +1,30 @@
+"""limbeck pours a large vision model into a small one.
+
+    import limbeck
+
+    student = limbeck.distill(images="photos", teacher="resnet50d", student="mobilenetv3_large_100", out="runs/mobile")
+    student.predict("photos/cat.jpg")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limbeck.checkpoints.loaded import load
+    from limbeck.commands.demo import demo
+    from limbeck.commands.distill import distill
+    from limbeck.commands.evaluate import evaluate
+    from limbeck.commands.models import models
+    from limbeck.commands.predict import predict
+
+__version__ = "0.1.0"
+__all__ = ["demo", "distill", "evaluate", "load", "models", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    # imported on use: `import limbeck` and `limbeck --help` stay quick
+    if name == "load":
+        return import_module("limbeck.checkpoints.loaded").load
+    if name in __all__:
+        return getattr(import_module(f"limbeck.commands.{name}"), name)
+    raise AttributeError(f"module 'limbeck' has no attribute '{name}'")

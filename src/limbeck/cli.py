@@ -1,0 +1,91 @@
+"""One table: verb -> command. A verb's options are the fields of its options dataclass."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import tyro
+
+from limbeck.console import errors
+from limbeck.errors import Interrupted, LimbeckError, unknown_name
+
+# verb -> (module:options, module:run, what it does)
+COMMANDS = {
+    "distill": ("limbeck.ssld.options:Distill", "limbeck.commands.distill:run", "pour a teacher into a student, with photos that need no labels"),
+    "evaluate": ("limbeck.commands.evaluate:Evaluate", "limbeck.commands.evaluate:run", "top-1 and top-5 on class folders, or agreement with the teacher"),
+    "predict": ("limbeck.commands.predict:Predict", "limbeck.commands.predict:run", "a student's top answers to photos"),
+    "models": ("limbeck.commands.models:Models", "limbeck.commands.models:run", "students by name, with parameters and MACs"),
+    "demo": ("limbeck.commands.demo:Demo", "limbeck.commands.demo:run", "the whole job on drawn photos, in under five minutes"),
+}  # fmt: skip
+HELP = ("-h", "--help")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """What the `limbeck` command runs; the exit status is 2 for an error of the user, 130 when interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        dispatch(arguments)
+    except Interrupted as stopped:
+        errors.print(str(stopped), markup=False)
+        sys.exit(130)
+    except LimbeckError as error:
+        errors.print("error: ", style="bold red", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in HELP:
+        errors.print(usage(), markup=False)
+        sys.exit(0 if arguments else 2)
+    if arguments[0] in ("-V", "--version"):
+        from limbeck import __version__
+
+        sys.stdout.write(f"limbeck {__version__}\n")
+        return
+    verb, *rest = arguments
+    if verb not in COMMANDS:
+        raise unknown_name("command", verb, COMMANDS, hint="limbeck --help")
+    options, run, about = COMMANDS[verb]
+    default = _starting_point(rest) if verb == "distill" and not set(HELP) & set(rest) else None
+    chosen = tyro.cli(
+        _attribute(options),
+        prog=f"limbeck {verb}",
+        description=about[0].upper() + about[1:] + ".",
+        args=rest,
+        default=default,
+    )
+    _attribute(run)(chosen)
+
+
+def usage() -> str:
+    lines = ["usage: limbeck COMMAND [options]", ""]
+    lines += [f"  {verb:<10}{about}" for verb, (_, _, about) in COMMANDS.items()]
+    return "\n".join([*lines, "", "limbeck COMMAND --help lists the options of a command."])
+
+
+def _starting_point(arguments: list[str]) -> Any:
+    """The defaults of --recipe or --config, which all the other options of the line then change."""
+    from limbeck.commands.distill import starting_point
+
+    return starting_point(_value("--recipe", arguments), _value("--config", arguments))
+
+
+def _value(flag: str, arguments: list[str]) -> str:
+    for position, argument in enumerate(arguments):
+        if argument == flag and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def _attribute(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)

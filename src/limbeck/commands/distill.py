@@ -1,0 +1,113 @@
+"""limbeck distill: a teacher and photos go in, a small student comes out."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from limbeck.checkpoints.loaded import Loaded, load
+from limbeck.commands.finish import finish, ship
+from limbeck.console import console, duration
+from limbeck.divergence import DIVERGENCES
+from limbeck.errors import Interrupted, unknown_name
+from limbeck.recipes import RECIPES
+from limbeck.ssld.devices import start_ranks
+from limbeck.ssld.folder import resume_command, settle_options
+from limbeck.ssld.job import Job, prepare
+from limbeck.ssld.options import Distill, from_json, known, validate
+from limbeck.ssld.probe import accuracy
+from limbeck.tables import look_up
+from limbeck.training.loop import fit
+
+
+def distill(
+    *, images: Any = (), teacher: str | nn.Module = "", student: str = "", out: str | Path = "", **options: Any
+) -> Loaded:
+    """Pour a teacher into a student with photos that need no labels; the options are those of `limbeck distill`.
+
+    >>> distill(images="photos", teacher="resnet50d", student="test_resnet", out="run", lrr=1)
+    Traceback (most recent call last):
+    limbeck.errors.OptionError: limbeck.distill: unknown option 'lrr'
+      expected: lr
+    """
+    module = teacher if isinstance(teacher, nn.Module) else None
+    given = {
+        "images": images,
+        "teacher": teacher if module is None else f"python:{type(module).__name__}",
+        "student": student,
+        "out": str(out),
+    }
+    asked = known({name: value for name, value in given.items() if value not in ("", ())} | options)
+    return run(replace(starting_point(asked.get("recipe", ""), asked.get("config", "")), **asked), module)
+
+
+def starting_point(recipe: str = "", config: str = "") -> Distill:
+    """The defaults of a recipe, or the options of another run's config.json.
+
+    >>> starting_point("ssld_large").weight_decay
+    4e-05
+    """
+    if config:
+        return replace(Distill(**from_json(Path(config))), out="", config=config)
+    base: Distill = look_up("recipe", recipe or Distill().recipe, RECIPES)()
+    return base
+
+
+def run(asked: Distill, module: nn.Module | None = None) -> Loaded:
+    """Run what the options say, from the first look at the photos to the report."""
+    options = settle_options(asked)
+    validate(options)
+    if options.loss not in (*DIVERGENCES, "cross-entropy"):
+        raise unknown_name("loss", options.loss, (*DIVERGENCES, "cross-entropy"))
+    ranks = start_ranks(options.device, options.track, Path(options.out))
+    console.quiet = not ranks.first
+    started = time.monotonic()
+    job = prepare(options, ranks, module)
+    try:
+        model = train(job)
+    except Interrupted as stopped:
+        raise Interrupted(stopped.found, hint=resume_command(options.out)) from None
+    finally:
+        console.quiet = False
+        ranks.accelerator.end_training()
+    if ranks.first:
+        finish(job, model)
+        console.print(f"done in {duration(time.monotonic() - started)}")
+        console.print(f"next: limbeck predict {options.out} PHOTO...", markup=False)
+    ranks.wait()
+    return load(job.run / "student")
+
+
+def train(job: Job) -> nn.Module:
+    """The training itself; the student is shipped after each evaluation, so that there is always one to use."""
+    plan, ranks = job.plan, job.ranks
+    console.print(
+        f"{plan.steps:,} steps of {plan.batch} ({plan.steps / plan.steps_per_epoch:,.1f} epochs) on {ranks.device}, "
+        f"student {job.options.precision}, teacher {job.options.teacher_precision}"
+    )
+    names = [name for name in job.options.track if name != "none"]
+    if names:
+        ranks.accelerator.init_trackers("tensorboard" if names == ["tensorboard"] else "limbeck", config=_flat(job))
+
+    def evaluate(model: nn.Module, done: int) -> dict[str, float]:
+        numbers: dict[str, float] = {}
+        if job.probe is not None:
+            numbers |= job.probe(model, job.inputs, ranks, job.feed.workers)
+        if job.evaluation is not None:
+            data = job.evaluation
+            numbers |= accuracy(model, job.inputs, data.photos, data.truth, ranks, job.feed.workers)
+        if ranks.first:
+            ship(job, model, done, numbers)
+        return numbers
+
+    store = job.feed.store
+    return fit(job.step, job.feed, plan, evaluate, job.run, ranks, store.commit if store else lambda: None)
+
+
+def _flat(job: Job) -> dict[str, Any]:
+    plain = int, float, str, bool, torch.Tensor
+    options = vars(job.options)
+    return {name: value if isinstance(value, plain) else str(value) for name, value in options.items()}

@@ -1,0 +1,73 @@
+"""The run folder: what is in it, and whose it is."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limbeck.checkpoints.atomic import write_atomically
+from limbeck.errors import OptionError, RunError
+from limbeck.ssld.options import Distill, from_json, resumed, to_json
+
+PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "simplejpeg", "pyarrow")
+
+
+def resume_command(out: str) -> str:
+    return f"limbeck distill --out {out} --resume"
+
+
+def settle_options(asked: Distill) -> Distill:
+    """The options of the run in --out: those that were stored when it is resumed, else those that are asked for."""
+    if not asked.out:
+        return asked
+    run = Path(asked.out)
+    stored = run / "config.json"
+    if asked.resume:
+        if not stored.exists():
+            raise RunError(
+                f"{run} holds no run to resume",
+                expected="a folder that `limbeck distill` made",
+                hint="leave --resume out to start one",
+            )
+        return resumed(asked, Distill(**from_json(stored)))
+    if run.exists() and not run.is_dir():
+        raise RunError(f"--out {run} is a file", expected="a folder, new or empty")
+    if stored.exists():
+        raise RunError(
+            f"{run} already holds a run",
+            expected="a folder of its own for each run",
+            hint=f"another --out, or go on with it: {resume_command(asked.out)}",
+        )
+    if run.is_dir() and any(path.name != "store" and not path.name.endswith(".tmp") for path in run.iterdir()):
+        raise RunError(f"{run} holds files that are not a run's", expected="a new or empty folder", hint="another --out")
+    return asked
+
+
+def start_folder(options: Distill) -> Path:
+    """Make the run folder and write down what runs."""
+    run = Path(options.out)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomically(run / "config.json", to_json(dataclasses.replace(options, resume=False)).encode())
+        write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
+    except OSError as error:
+        raise OptionError(f"--out {run} cannot be written: {error.strerror}", expected="a writable folder") from error
+    return run
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions that a run's numbers depend on."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
