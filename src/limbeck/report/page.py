@@ -1,0 +1,201 @@
+"""The one file that shows a run: report.html, without scripts and without a single address to fetch."""
+
+import base64
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from limbeck.records import Skipped
+from limbeck.report import words
+from limbeck.report.curves import curves
+from limbeck.report.history import series
+from limbeck.report.verdict import verdict
+
+PHOTOS = 48
+SKIPPED = 100
+Answers = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What is known of a model; None where it is not."""
+
+    name: str
+    parameters: int | None = None
+    megabytes: float | None = None
+    images_per_second: float | None = None
+    top1: float | None = None
+    licence: str | None = None
+    input_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A photo that was not trained on, as a small JPEG, with both models' top answers (name, probability)."""
+
+    path: str
+    thumbnail: bytes
+    teacher: Answers
+    student: Answers
+    divergence: float
+    truth: str | None = None
+
+    @property
+    def agrees(self) -> bool:
+        return bool(self.teacher and self.student) and self.teacher[0][0] == self.student[0][0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A row of the comparison: one way to get a model, and what came of it."""
+
+    name: str
+    top1: float | None = None
+    agreement: float | None = None
+    parameters: int | None = None
+    megabytes: float | None = None
+    images_per_second: float | None = None
+    highlighted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """All that the page says. `history`: the records of metrics.jsonl; `commands`: pairs (what for, line to type)."""
+
+    title: str
+    classes: int
+    student: ModelFacts
+    teacher: ModelFacts | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    held_out: Sequence[HeldOut] = ()
+    skipped: Sequence[Skipped] = ()
+    replaced: int = 0
+    comparison: Sequence[Compared] = ()
+    commands: Sequence[tuple[str, str]] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number worth a glance."""
+
+    label: str
+    value: str
+    note: str
+
+
+def write_report(run: Path, page: Page) -> Path:
+    """Write `report.html` into the run folder, whole or not at all.
+
+    >>> import tempfile
+    >>> page = Page(title="run", classes=10, student=ModelFacts(name="resnet18"))
+    >>> write_report(Path(tempfile.mkdtemp()), page).name
+    'report.html'
+    """
+    path = run / "report.html"
+    # a file name may hold bytes that are no text; they are shown as \udcXX
+    data = render(page).encode("utf-8", "backslashreplace")
+    temporary = run / f".report.html.{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def render(page: Page) -> str:
+    """The page as HTML.
+
+    >>> page = Page(title="<run>", classes=10, student=ModelFacts(name="resnet18"))
+    >>> "&lt;run&gt;" in render(page), "<run>" in render(page)
+    (True, False)
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "count": words.count,
+        "digits": words.three_digits,
+        "thousandths": words.thousandths,
+        "width": _width,
+        "unbroken": lambda text: text.replace(" %", "\u00a0%"),
+        "basename": _base_name,
+        "jpeg": lambda data: "data:image/jpeg;base64," + base64.b64encode(data).decode(),
+        "safe_svg": Markup,
+    }
+    return environment.get_template("page.html.j2").render(
+        page=page,
+        verdict=verdict(page.history, page.classes),
+        tiles=_tiles(page),
+        curves=curves(page.history),
+        photos=_worst_first(page.held_out)[:PHOTOS],
+        skipped=page.skipped[:SKIPPED],
+        tables=[
+            (title, _flat(values))
+            for title, values in (("Configuration", page.config), ("Environment", page.environment))
+            if values
+        ],
+        times=words.times,
+        chance=words.chance(page.classes),
+    )
+
+
+def _tiles(page: Page) -> list[Tile]:
+    student, teacher = page.student, page.teacher or ModelFacts(name="")
+    agreement, labelled = (series(page.history, key)[1] for key in ("probe_agreement", "top1"))
+    top1 = student.top1 if student.top1 is not None else float(labelled[-1]) if len(labelled) else None
+    tiles = []
+    if len(agreement):
+        note = f"with the teacher; chance is {words.chance(page.classes)}"
+        tiles.append(Tile("Held-out agreement", words.percent(float(agreement[-1])), note))
+    if top1 is not None:
+        note = f"the teacher {words.percent(teacher.top1)}" if teacher.top1 is not None else "on labelled photos"
+        tiles.append(Tile("Top-1 accuracy", words.percent(top1), note))
+    if student.megabytes is not None:
+        note = words.times(teacher.megabytes, student.megabytes, "smaller than the teacher", "larger than the teacher")
+        tiles.append(Tile("Size", f"{words.three_digits(student.megabytes)} MB", note))
+    if student.images_per_second is not None:
+        speeds = student.images_per_second, teacher.images_per_second
+        note = words.times(*speeds, "faster than the teacher", "slower than the teacher")
+        tiles.append(Tile("Images a second", words.count(student.images_per_second), note))
+    return tiles
+
+
+def _worst_first(photos: Sequence[HeldOut]) -> list[HeldOut]:
+    return sorted(photos, key=lambda photo: photo.divergence if math.isfinite(photo.divergence) else -1, reverse=True)
+
+
+def _base_name(path: str) -> str:
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _width(probability: float) -> str:
+    return f"{100 * min(max(probability, 0), 1):.1f}%" if math.isfinite(probability) else "0%"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            rows.append((f"{prefix}{key}", text))
+    return rows

@@ -1,0 +1,115 @@
+"""Is it working? The answer in plain words, from numbers that need no labels."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from limbeck.report import words
+from limbeck.report.history import Points, series
+
+_LEVEL = 0.05  # a relative change of the held-out distance that is taken for noise
+
+Mood = Literal["good", "fair", "bad", "unknown"]
+Trend = Literal["improving", "level", "worse", "unknown"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A headline, the sentence with the numbers, and what to do about it (empty: nothing)."""
+
+    mood: Mood
+    headline: str
+    text: str
+    advice: str = ""
+
+
+def verdict(history: Sequence[Mapping[str, Any]], classes: int) -> Verdict:
+    """Whether the student is learning to answer as the teacher does.
+
+    >>> history = [{"step": s, "probe_agreement": 1 - 10 / s, "probe_js": 1 / s} for s in (20, 50, 75, 100)]
+    >>> found = verdict(history, classes=10)
+    >>> found.headline, found.text[:58]
+    ('It is working', "The student gives the teacher's answer on 90.0 % of held-o")
+    """
+    broken = _broken_step(history)
+    if broken is not None:
+        return Verdict(
+            "bad",
+            "The loss broke",
+            f"The loss is not a finite number at step {broken:,}.",
+            "Lower the learning rate, or train the student in float32.",
+        )
+    agreement = series(history, "probe_agreement")
+    if not len(agreement[1]):
+        return _without_probe(history)
+    chance, last, best = 1 / classes, float(agreement[1][-1]), float(agreement[1].max())
+    trend = _trend(_distance(history, agreement))
+    text = (
+        f"The student gives the teacher's answer on {words.percent(last)} of held-out photos "
+        f"(chance {words.chance(classes)}){_TREND_WORDS[trend]}."
+    )
+    return _judge(text, chance, last, best, trend)
+
+
+_TREND_WORDS: dict[Trend, str] = {
+    "improving": ", still improving in the last quarter",
+    "level": ", level over the last quarter",
+    "worse": ", and moved away from the teacher in the last quarter",
+    "unknown": "",
+}
+
+
+def _judge(text: str, chance: float, last: float, best: float, trend: Trend) -> Verdict:
+    gain = (last - chance) / (1 - chance) if chance < 1 else 0.0
+    if gain < 0.02 and last < 3 * chance:
+        advice = "Check that the teacher gets its own mean, std and size, and try another learning rate."
+        return Verdict("bad", "The student is not learning", text, advice)
+    if trend == "worse":
+        advice = f"Its best agreement was {words.percent(best)}. Lower the learning rate, or use more photos."
+        return Verdict("fair", "It is getting worse", text, advice)
+    if trend == "improving":
+        headline = "It is working" if gain >= 0.5 else "It is learning"
+        return Verdict("good", headline, text, "More epochs may bring it closer still.")
+    if gain >= 0.5:
+        return Verdict("good", "It is working", text)
+    if trend == "level":
+        advice = "Try another learning rate, a larger student, or photos closer to what the teacher knows."
+        return Verdict("fair", "It has stopped far from the teacher", text, advice)
+    return Verdict("good", "It is learning", text)
+
+
+def _without_probe(history: Sequence[Mapping[str, Any]]) -> Verdict:
+    agreement = series(history, "agreement")[1]
+    if not len(agreement):
+        return Verdict("unknown", "Too early to say", "Nothing has been measured yet.")
+    text = (
+        f"The student gives the teacher's answer on {words.percent(float(agreement[-1]))} of the photos it trains on; "
+        "held-out photos have not been measured yet."
+    )
+    return Verdict("unknown", "Too early to say", text)
+
+
+def _distance(history: Sequence[Mapping[str, Any]], agreement: Points) -> Points:
+    distance = series(history, "probe_js")
+    return distance if len(distance[0]) else (agreement[0], 1 - agreement[1])
+
+
+def _trend(distance: Points) -> Trend:
+    """Over the last quarter of the steps: its end against the last measurement before it."""
+    steps, values = distance
+    before = steps <= steps[-1] * 0.75
+    if len(steps) < 3 or not before.any():
+        return "unknown"
+    start, end = values[before][-1], values[-1]
+    change = (start - end) / max(abs(start), 1e-12)
+    if abs(change) < _LEVEL:
+        return "level"
+    return "improving" if change > 0 else "worse"
+
+
+def _broken_step(history: Sequence[Mapping[str, Any]]) -> int | None:
+    losses = [record for record in history if isinstance(record.get("loss"), float)]
+    if not losses or math.isfinite(losses[-1]["loss"]):
+        return None
+    return int(losses[-1].get("step", 0))
