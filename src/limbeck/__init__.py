@@ -1,9 +1,9 @@
 """limbeck pours a large vision model into a small one.
 
-    import limbeck
+import limbeck
 
-    student = limbeck.distill(images="photos", teacher="resnet50d", student="mobilenetv3_large_100", out="runs/mobile")
-    student.predict("photos/cat.jpg")
+student = limbeck.distill(images="photos", teacher="resnet50d", student="mobilenetv3_large_100", out="runs/mobile")
+student.predict("photos/cat.jpg")
 """
 
 from importlib import import_module
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from limbeck.commands.models import models
     from limbeck.commands.predict import predict
 
-__version__ = "0.1.0"
 __all__ = ["demo", "distill", "evaluate", "load", "models", "predict"]
 
 

@@ -1,7 +1,9 @@
 """One table: verb -> command. A verb's options are the fields of its options dataclass."""
 
 import sys
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import tyro
@@ -9,14 +11,37 @@ import tyro
 from limbeck.console import errors
 from limbeck.errors import Interrupted, LimbeckError, unknown_name
 
-# verb -> (module:options, module:run, what it does)
+
+@dataclass(frozen=True)
+class Command:
+    """A verb: the dataclass of its options, the function that runs them, and what it does."""
+
+    options: str
+    run: str
+    about: str
+
+
 COMMANDS = {
-    "distill": ("limbeck.ssld.options:Distill", "limbeck.commands.distill:run", "pour a teacher into a student, with photos that need no labels"),
-    "evaluate": ("limbeck.commands.evaluate:Evaluate", "limbeck.commands.evaluate:run", "top-1 and top-5 on class folders, or agreement with the teacher"),
-    "predict": ("limbeck.commands.predict:Predict", "limbeck.commands.predict:run", "a student's top answers to photos"),
-    "models": ("limbeck.commands.models:Models", "limbeck.commands.models:run", "students by name, with parameters and MACs"),
-    "demo": ("limbeck.commands.demo:Demo", "limbeck.commands.demo:run", "the whole job on drawn photos, in under five minutes"),
-}  # fmt: skip
+    "distill": Command(
+        "limbeck.ssld.options:Distill",
+        "limbeck.commands.distill:run",
+        "pour a teacher into a student, with photos that need no labels",
+    ),
+    "evaluate": Command(
+        "limbeck.commands.evaluate:Evaluate",
+        "limbeck.commands.evaluate:run",
+        "top-1 and top-5 on class folders, or agreement with the teacher",
+    ),
+    "predict": Command(
+        "limbeck.commands.predict:Predict", "limbeck.commands.predict:run", "a student's top answers to photos"
+    ),
+    "models": Command(
+        "limbeck.commands.models:Models", "limbeck.commands.models:run", "students by name, with parameters and MACs"
+    ),
+    "demo": Command(
+        "limbeck.commands.demo:Demo", "limbeck.commands.demo:run", "the whole job on drawn photos, in five minutes"
+    ),
+}
 HELP = ("-h", "--help")
 
 
@@ -45,28 +70,26 @@ def dispatch(arguments: list[str]) -> None:
         errors.print(usage(), markup=False)
         sys.exit(0 if arguments else 2)
     if arguments[0] in ("-V", "--version"):
-        from limbeck import __version__
-
-        sys.stdout.write(f"limbeck {__version__}\n")
+        sys.stdout.write(f"limbeck {version('limbeck')}\n")
         return
     verb, *rest = arguments
     if verb not in COMMANDS:
         raise unknown_name("command", verb, COMMANDS, hint="limbeck --help")
-    options, run, about = COMMANDS[verb]
+    command = COMMANDS[verb]
     default = _starting_point(rest) if verb == "distill" and not set(HELP) & set(rest) else None
     chosen = tyro.cli(
-        _attribute(options),
+        _attribute(command.options),
         prog=f"limbeck {verb}",
-        description=about[0].upper() + about[1:] + ".",
+        description=command.about[0].upper() + command.about[1:] + ".",
         args=rest,
         default=default,
     )
-    _attribute(run)(chosen)
+    _attribute(command.run)(chosen)
 
 
 def usage() -> str:
     lines = ["usage: limbeck COMMAND [options]", ""]
-    lines += [f"  {verb:<10}{about}" for verb, (_, _, about) in COMMANDS.items()]
+    lines += [f"  {verb:<10}{command.about}" for verb, command in COMMANDS.items()]
     return "\n".join([*lines, "", "limbeck COMMAND --help lists the options of a command."])
 
 

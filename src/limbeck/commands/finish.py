@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import limbeck
 from limbeck.classification.models import count
 from limbeck.console import console
 from limbeck.divergence import js
@@ -41,7 +40,7 @@ def ship(job: Job, model: nn.Module, done: int, numbers: dict[str, Any]) -> None
         "of_steps": job.plan.steps,
         "batch": options.batch,
         "seed": options.seed,
-        "versions": {"limbeck": limbeck.__version__} | environment()["packages"],
+        "versions": environment()["packages"],
     }
     job.student.ship(job.run, model, job.classes, provenance, numbers)
 
@@ -87,7 +86,7 @@ def student_facts(job: Job, model: nn.Module, top1: float | None) -> ModelFacts:
         speed = images_per_second(lambda: job.inputs.run(model, pixels))
     model.train()
     return ModelFacts(
-        name=job.student.name,
+        name=job.student.architecture.name,
         parameters=counted.parameters,
         megabytes=counted.megabytes,
         images_per_second=speed,

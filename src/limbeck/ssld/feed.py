@@ -52,9 +52,7 @@ class Feed:
                 truth=None if self.truth is None else self.truth[batch.indices],
             )
 
-    def _look_up(
-        self, indices: torch.Tensor, numbers: torch.Tensor
-    ) -> tuple[SoftLabels | None, torch.Tensor | None]:
+    def _look_up(self, indices: torch.Tensor, numbers: torch.Tensor) -> tuple[SoftLabels | None, torch.Tensor | None]:
         if self.store is None:
             return None, None
         labels, hit = self.store.look_up(self.photos.keys[indices.numpy()], numbers.numpy())

@@ -45,7 +45,9 @@ def settle_options(asked: Distill) -> Distill:
             hint=f"another --out, or go on with it: {resume_command(asked.out)}",
         )
     if run.is_dir() and any(path.name != "store" and not path.name.endswith(".tmp") for path in run.iterdir()):
-        raise RunError(f"{run} holds files that are not a run's", expected="a new or empty folder", hint="another --out")
+        raise RunError(
+            f"{run} holds files that are not a run's", expected="a new or empty folder", hint="another --out"
+        )
     return asked
 
 

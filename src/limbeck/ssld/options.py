@@ -19,7 +19,7 @@ class Distill:
     images: tuple[str, ...] = ()
     """Folders, files, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     teacher: str = ""
-    """timm name, hf-hub:ORG/NAME, torchvision/NAME, a limbeck run or checkpoint, or an .onnx file; comma separated: an ensemble."""
+    """timm name, hf-hub:ORG/NAME, torchvision/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
     student: str = ""
     """timm name, or a limbeck run or checkpoint to go on from."""
     out: str = ""
@@ -41,7 +41,7 @@ class Distill:
     teacher_std: tuple[float, ...] = ()
     """Channel deviations of the teacher's input, when it does not say."""
     teacher_norm: Literal["frozen", "batch"] = "frozen"
-    """batch: the teacher's batch norms use each batch's statistics, as the authors' released code does. Excludes --views."""
+    """batch: the teacher's norms use each batch's statistics, as the authors' released code does. Excludes --views."""
     teacher_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the teacher. auto: bfloat16 where the hardware multiplies it, else float32."""
     check_teacher: bool = True
@@ -86,7 +86,7 @@ class Distill:
     crops_per_read: int = 1
     """Consecutive views served by one read of a photo."""
     views: int = 0
-    """0: a fresh view each epoch, the teacher beside the student. R: R views of each image, their soft labels stored."""
+    """0: a fresh view each epoch, with the teacher beside. R: R views of each image, their soft labels stored."""
     store: str = ""
     """Where soft labels are kept with --views (default: OUT/store); may be shared by many students."""
     keep_top: int = 0

@@ -12,7 +12,7 @@ from limbeck.console import progress
 from limbeck.divergence import js
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
-from limbeck.records import Preprocess, SoftLabels
+from limbeck.records import SoftLabels
 from limbeck.ssld.step import StudentInput, best_class
 from limbeck.ssld.store import EVALUATION_VIEW, SoftLabelStore
 from limbeck.ssld.teaching import Teaching
@@ -113,7 +113,5 @@ def accuracy(
     score = Accuracy()
     for logits, rows in answers_of(student, inputs, photos.take(mine), ranks.device, workers):
         score.update(logits.cpu(), truth[torch.from_numpy(mine)[rows]])
-    top1, top5, total = ranks.sum((score.top1 * score.count, score.top5 * score.count, score.count))
+    top1, top5, total = ranks.sum((score.first, score.first_five, score.seen))
     return {"top1": top1 / max(1.0, total), "top5": top5 / max(1.0, total)}
-
-

@@ -1,6 +1,7 @@
 """The student of a run: built, warm-started, and shipped."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from limbeck.checkpoints.card import Card, find, read_card, save
+from limbeck.checkpoints.card import WEIGHTS, Card, find, read_card, save
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.classification.models import build, preprocess_of
+from limbeck.classification.models import Architecture, preprocess_of
+from limbeck.console import console
 from limbeck.errors import OptionError
 from limbeck.records import Preprocess
 from limbeck.ssld.options import Distill
@@ -21,68 +23,61 @@ class Student:
     """A model with all that is needed to build it again."""
 
     model: nn.Module
-    builder: str
-    name: str
-    args: dict[str, Any]
+    architecture: Architecture
     preprocess: Preprocess
 
     def ship(
-        self, run: Path, model: nn.Module, classes: tuple[str, ...], provenance: dict[str, Any], metrics: dict[str, Any]
+        self,
+        run: Path,
+        model: nn.Module,
+        classes: tuple[str, ...],
+        provenance: Mapping[str, Any],
+        metrics: Mapping[str, Any],
     ) -> None:
         """Write the student into its run: weights that plain timm loads, and the card."""
-        architecture = {"builder": self.builder, "name": self.name, "args": self.args}
-        save(
-            run / "student",
-            model,
-            Card(
-                architecture=architecture,
-                classes=list(classes),
-                preprocess=self.preprocess,
-                provenance=provenance,
-                metrics=metrics,
-            ),
-        )
+        save(run / "student", model, Card(self.architecture, classes, self.preprocess, provenance, metrics))
 
 
 def make_student(options: Distill, classes: int) -> Student:
-    """The student that the options name: a timm classifier, or a checkpoint to go on from."""
+    """The student that the options name: a classifier by name, or a checkpoint to go on from."""
     torch.manual_seed(options.seed)
-    folder = find(options.student) if Path(options.student).exists() else None
-    if folder is not None:
+    args, size = parse_args(options.student_args), options.student_size or None
+    if Path(options.student).exists():
+        folder = find(options.student)
         card = read_card(folder)
-        architecture, preprocess = card.architecture, card.preprocess
-        args = architecture["args"] | _args(options)
-        model = build(_named(architecture), classes=classes, args=args)
-        fit_weights(model, read_weights(folder / "model.safetensors"), str(folder), new_head=True)
+        architecture = replace(card.architecture, args=card.architecture.args | args | {"num_classes": classes})
+        model, preprocess = architecture.build(), card.preprocess
+        start(model, folder / WEIGHTS)
     else:
-        args = _args(options)
-        model = build(options.student, classes=classes, args=args)
+        architecture = Architecture.parse(options.student, classes=classes, size=size, args=args).local()
+        model = architecture.build()
         preprocess = preprocess_of(model)
-        builder, _, name = options.student.rpartition("/")
-        architecture = {"builder": builder or "timm", "name": name}
-        if options.student.startswith("hf-hub:"):
-            architecture = {"builder": "timm", "name": options.student}
     if options.student_weights:
-        fit_weights(model, read_weights(Path(options.student_weights)), options.student_weights, new_head=True)
-    if options.student_size:
-        preprocess = replace(preprocess, size=(options.student_size, options.student_size))
-    return Student(model, architecture["builder"], architecture["name"], args, preprocess)
+        start(model, Path(options.student_weights))
+    if size:
+        preprocess = replace(preprocess, size=(size, size))
+    return Student(model, architecture, preprocess)
 
 
-def _named(architecture: dict[str, Any]) -> str:
-    name: str = architecture["name"]
-    return name if architecture["builder"] == "timm" else f"{architecture['builder']}/{name}"
+def start(model: nn.Module, weights: Path) -> None:
+    """Start a model from weights; a head of another class count begins anew, and that is said."""
+    anew = fit_weights(model, read_weights(weights), str(weights), new_head=True)
+    if anew:
+        console.print(f"{weights} has other classes: {', '.join(anew)} start anew", markup=False)
 
 
-def _args(options: Distill) -> dict[str, Any]:
-    if not options.student_args:
+def parse_args(text: str) -> dict[str, Any]:
+    """The arguments of --student-args.
+
+    >>> parse_args('{"drop_rate": 0.2}')
+    {'drop_rate': 0.2}
+    """
+    if not text:
         return {}
     try:
-        args = json.loads(options.student_args)
-    except ValueError as error:
-        args = error
+        args = json.loads(text)
+    except ValueError:
+        args = None
     if not isinstance(args, dict):
-        raise OptionError(
-            f"--student-args is {options.student_args!r}", expected="a JSON object", hint="'{\"drop_rate\": 0.2}'"
-        )
+        raise OptionError(f"--student-args is {text!r}", expected="a JSON object", hint="'{\"drop_rate\": 0.2}'")
     return args

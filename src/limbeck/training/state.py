@@ -30,9 +30,7 @@ def state_file(run: Path) -> Path:
     return run / "last" / "state.safetensors"
 
 
-def save_state(
-    run: Path, step: Step, optimizer: torch.optim.SGD, average: Average | None, progress: Progress
-) -> None:
+def save_state(run: Path, step: Step, optimizer: torch.optim.SGD, average: Average | None, progress: Progress) -> None:
     tensors = {f"student/{name}": value for name, value in step.student.state_dict().items()}
     tensors |= {f"momentum/{name}": value for name, value in momentum_of(optimizer, step.student).items()}
     if average is not None:

@@ -1,0 +1,57 @@
+"""Schedule values against the formula written out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.training.optimizer import sgd
+from limbeck.training.plan import Plan
+from limbeck.training.schedule import learning_rate, warmup_steps
+
+PLAN = Plan(steps=3600, steps_per_epoch=10, batch=256, lr=0.1, warmup=50)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 0.1 / 50),
+        (24, 0.05),
+        (49, 0.1),
+        (50, 0.1),
+        (50 + 1775, 0.05),
+        (3599, 0.05 * (1 + math.cos(math.pi * 3549 / 3550))),
+    ],
+)
+def test_values(step: int, expected: float) -> None:
+    assert learning_rate(PLAN, step) == pytest.approx(expected, rel=1e-12)
+
+
+def test_it_only_falls_after_the_warmup() -> None:
+    rates = [learning_rate(PLAN, step) for step in range(PLAN.steps)]
+    assert rates[:50] == sorted(rates[:50])
+    assert rates[49:] == sorted(rates[49:], reverse=True)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(360, 500), (50, 500), (20, 200), (1, 10), (0.5, 5)])
+def test_the_warmup_scales_down(epochs: float, steps: int) -> None:
+    assert warmup_steps(epochs, 5, 100) == steps
+
+
+def test_no_warmup_at_all() -> None:
+    plan = Plan(steps=4, steps_per_epoch=4, batch=1, lr=1.0)
+    assert learning_rate(plan, 0) == 1.0
+
+
+@pytest.mark.parametrize("decay_norm", [False, True])
+def test_decay_of_norms(decay_norm: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    plan = Plan(steps=1, steps_per_epoch=1, batch=1, lr=1.0, momentum=0.0, weight_decay=0.5, decay_norm=decay_norm)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    sgd(model, plan).step()
+    for name, value in model.named_parameters():
+        kept = 0.5 if decay_norm or value.ndim > 1 else 1.0
+        torch.testing.assert_close(value, before[name] * kept)
