@@ -1,0 +1,124 @@
+"""Reading files of weights without running what is in them, and fitting them into a model."""
+
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from limbeck.errors import CheckpointError, UnsafeFile
+
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module")
+_PREFIXES = ("module.", "_orig_mod.")
+_CODE = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file, or of a `.pth`, `.pt` or `.bin` file that holds nothing but tensors.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "weights.pth"
+    >>> torch.save({"state_dict": {"module.bias": torch.zeros(3)}}, file)
+    >>> read_weights(file)
+    {'bias': tensor([0., 0., 0.])}
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no file of weights at {path}", expected="a .safetensors or .pth file")
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise _unreadable(path, str(error)) from error
+    if path.suffix in PICKLES:
+        return _unwrapped(path, _unpickled(path))
+    raise CheckpointError(
+        f"{path} is no file of weights that limbeck reads", expected=f".safetensors, {', '.join(PICKLES)}"
+    )
+
+
+def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str, *, new_head: bool = False) -> list[str]:
+    """Puts weights into a model, all of them, or fails with what does not fit.
+
+    With `new_head`, a classifier of another class count is left as it is. Returns the names of the tensors left so.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> fit_weights(layer, {"weight": torch.eye(2), "bias": torch.zeros(2)}, "a test")
+    []
+    """
+    own = model.state_dict()
+    missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in weights if name not in own]
+    odd = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    left = _head(own, weights, odd) if new_head else []
+    odd = [name for name in odd if name not in left]
+    if missing or unexpected or odd:
+        shapes = [f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}" for name in odd]
+        parts = _some("missing", missing), _some("unexpected", unexpected), _some("of another shape", shapes)
+        raise CheckpointError(
+            f"the weights of {source} do not fit this {type(model).__name__}: " + "; ".join(filter(None, parts)),
+            expected=f"{len(own)} tensors, named and shaped as the model's own",
+            hint="name the model that these weights were saved from, with its class count and input size",
+        )
+    model.load_state_dict({name: value for name, value in weights.items() if name not in left}, strict=False)
+    return left
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError, UnicodeDecodeError) as error:
+        text = str(error)
+        code = _CODE.search(text)
+        if code or "TorchScript" in text:
+            inside = f"it would run {code[1]}" if code else "it is a TorchScript program"
+            raise UnsafeFile(
+                f"{path} is refused: {inside} when loaded",
+                expected="a file that holds tensors only",
+                hint="ask its maker for .safetensors, or for torch.save(model.state_dict())",
+            ) from error
+        raise _unreadable(path, text.split("WeightsUnpickler error:")[-1]) from error
+
+
+def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        inside = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else "no table"
+        raise CheckpointError(
+            f"{path} holds {inside}, and no weights", expected=f"tensors by name, or {', '.join(_WRAPPERS)}"
+        )
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _head(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], odd: Sequence[str]) -> list[str]:
+    """The tensors that differ in their first dimension alone, all in the same way: a head of another class count."""
+    rows = [name for name in odd if own[name].ndim and own[name].shape[1:] == weights[name].shape[1:]]
+    counts = {(own[name].shape[0], weights[name].shape[0]) for name in rows}
+    return rows if len(counts) == 1 else []
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    first = next((line.strip() for line in reason.splitlines() if line.strip()), "it ends too early")
+    return CheckpointError(
+        f"{path} cannot be read: {first}", expected="a whole file of weights", hint="copy or download it again"
+    )
+
+
+def _some(what: str, names: Sequence[str], most: int = 5) -> str:
+    if not names:
+        return ""
+    return f"{len(names)} {what} ({', '.join(names[:most])}{', ...' if len(names) > most else ''})"

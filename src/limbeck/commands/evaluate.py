@@ -1,0 +1,165 @@
+"""limbeck evaluate: how often a run is right, or agrees with its teacher."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from tyro.conf import Positional
+
+from limbeck.checkpoints.card import find
+from limbeck.checkpoints.loaded import Loaded, load
+from limbeck.classification.metrics import Accuracy, Agreement
+from limbeck.classification.names import find_classes, match_folders, numbered
+from limbeck.console import console, errors, progress
+from limbeck.divergence import js
+from limbeck.errors import ImagesError, OptionError
+from limbeck.images.imageset import ImageSet
+from limbeck.images.reader import evaluation_batches
+from limbeck.ssld.devices import reading_workers
+from limbeck.ssld.options import Distill, from_json
+from limbeck.ssld.teacher import Teacher, TeacherSpec, check_classes
+
+_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Top-1 and top-5 where the photos lie in class folders, else agreement with the run's teacher."""
+
+    run: Positional[str]
+    """A run, or a checkpoint folder."""
+    images: tuple[str, ...]
+    """Photos: folders (one a class, for top-1), files, lists, archives."""
+    batch: int = 64
+    workers: int = -1
+    """Processes that read photos (-1: the cores, at most 8; 0: none)."""
+    device: str = "auto"
+    """cpu, cuda, mps, or auto."""
+    teacher: str = ""
+    """Whom to agree with (default: the run's own teacher, where there are no labels)."""
+    teacher_weights: str = ""
+    """Weights of that teacher."""
+
+
+def evaluate(
+    run: str | Path,
+    images: str | Path | Iterable[str | Path],
+    *,
+    batch: int = 64,
+    workers: int = -1,
+    device: str = "auto",
+    teacher: str = "",
+    teacher_weights: str = "",
+) -> dict[str, float]:
+    """Top-1 and top-5 where the photos lie in class folders, else agreement with a teacher; printed and returned."""
+    named = [images] if isinstance(images, str | Path) else list(images)
+    options = Evaluate(
+        str(run), tuple(str(source) for source in named), batch, workers, device, teacher, teacher_weights
+    )
+    return _evaluate(options)
+
+
+def run(options: Evaluate) -> dict[str, float]:
+    return _evaluate(options)
+
+
+def _evaluate(options: Evaluate) -> dict[str, float]:
+    loaded = load(options.run, device=options.device)
+    workers = reading_workers(options.workers, 1)
+    images = ImageSet.open(list(options.images), workers=workers)
+    if not len(images):
+        raise ImagesError(f"no readable photo in {', '.join(options.images)}", expected="photos, or folders of them")
+    truth = _labels(images, loaded.classes)
+    teacher = _teacher(options, loaded) if truth is None or options.teacher else None
+    numbers = _measure(loaded, images, truth, teacher, options.batch, workers)
+    for name, value in numbers.items():
+        console.print(f"{name:<10} {value:.4f}" if isinstance(value, float) else f"{name:<10} {value:,}", markup=False)
+    console.print(f"next: limbeck predict {options.run} PHOTO...", markup=False)
+    return numbers
+
+
+def _labels(images: ImageSet, classes: tuple[str, ...]) -> torch.Tensor | None:
+    """The class of each photo, by its folder's name; None where no folder is called after a class."""
+    folders = [images.folder(index) for index in range(len(images))]
+    found = find_classes(folders, classes)
+    if not found:
+        console.print("no folder is called after a class")
+        return None
+    found = match_folders(folders, classes)
+    console.print(f"labels: {len(found):,} folders are called after classes", markup=False)
+    return torch.tensor([found[folder] for folder in folders])
+
+
+def _teacher(options: Evaluate, loaded: Loaded) -> Teacher:
+    asked = Distill(teacher=options.teacher, teacher_weights=options.teacher_weights)
+    if not options.teacher:
+        config = find(options.run).parent / "config.json"
+        if not config.is_file():
+            raise _no_teacher(options, "this checkpoint lies in no run that names its teacher")
+        asked = Distill(**from_json(config))
+        if options.teacher_weights:
+            asked = replace(asked, teacher_weights=options.teacher_weights)
+    if not asked.teacher or asked.teacher.startswith("python:"):
+        raise _no_teacher(
+            options, "the run's teacher was a module from Python" if asked.teacher else "it had no teacher"
+        )
+    spec = TeacherSpec.parse(
+        asked.teacher,
+        weights=asked.teacher_weights or None,
+        size=asked.teacher_size or None,
+        mean=asked.teacher_mean or None,
+        std=asked.teacher_std or None,
+    )
+    console.print(f"agreement with the teacher {spec.description}", markup=False)
+    teacher = spec.load(loaded.device)
+    check_classes(loaded.classes, teacher.names or _unnamed(loaded, teacher))
+    return teacher
+
+
+def _unnamed(loaded: Loaded, teacher: Teacher) -> tuple[str, ...]:
+    """A teacher without class names is believed to mean the student's, if it has as many."""
+    return loaded.classes if teacher.classes == len(loaded.classes) else numbered(teacher.classes)
+
+
+def _no_teacher(options: Evaluate, why: str) -> OptionError:
+    return OptionError(
+        f"no folder of {', '.join(options.images)} is called after a class, and {why}",
+        expected="photos in folders named as the classes, or a teacher to agree with",
+        hint=f"limbeck evaluate {options.run} --images {' '.join(options.images)} --teacher TEACHER",
+    )
+
+
+def _measure(
+    loaded: Loaded,
+    images: ImageSet,
+    truth: torch.Tensor | None,
+    teacher: Teacher | None,
+    batch: int,
+    workers: int,
+) -> dict[str, float]:
+    accuracy, agreement, distance, failed = Accuracy(), Agreement(), 0.0, 0
+    preprocesses = [loaded.preprocess, *(teacher.preprocesses if teacher else [])]
+    with progress("evaluating", len(images)) as advance:
+        for part in evaluation_batches(images, preprocesses, batch=batch, workers=workers):
+            for index, reason in part.failed.items():
+                failed += 1
+                if failed <= _TOLD:
+                    errors.print(f"skipped {images.path(index)}: {reason}", markup=False)
+            answers = loaded.log_probabilities(part.views[0])
+            if truth is not None:
+                accuracy.update(answers, truth[part.indices])
+            if teacher is not None:
+                told = teacher.evaluate(part.views[1:])
+                agreement.update(answers, told)
+                distance += float(js(answers, told, reduction="none").sum())
+            advance(len(part.indices) + len(part.failed))
+    numbers: dict[str, float] = {
+        "images": max(accuracy.count, agreement.count),
+        "skipped": failed + len(images.skipped),
+    }
+    if truth is not None:
+        numbers |= {"top1": accuracy.top1, "top5": accuracy.top5}
+    if teacher is not None:
+        numbers |= {"agreement": agreement.share, "js": distance / max(agreement.count, 1)}
+    return numbers
