@@ -163,7 +163,7 @@ def _tiles(page: Page) -> list[Tile]:
     top1 = student.top1 if student.top1 is not None else float(labelled[-1]) if len(labelled) else None
     tiles = []
     if len(agreement):
-        note = f"with the teacher; chance is {words.chance(page.classes)}"
+        note = f"with the teacher, chance {words.chance(page.classes)}"
         tiles.append(Tile("Held-out agreement", words.percent(float(agreement[-1])), note))
     if top1 is not None:
         note = f"the teacher {words.percent(teacher.top1)}" if teacher.top1 is not None else "on labelled photos"
