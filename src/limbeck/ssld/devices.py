@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
 
 from limbeck.errors import OptionError
+from limbeck.ssld.options import Precision, TeacherPrecision
 from limbeck.training.ranks import Ranks
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
@@ -31,14 +32,14 @@ def start_ranks(device: str, track: tuple[str, ...], run: Path) -> Ranks:
     return Ranks(accelerator)
 
 
-def student_precision(asked: str, device: torch.device) -> str:
+def student_precision(asked: Precision, device: torch.device) -> Precision:
     """bfloat16 on CUDA that has it; float32 elsewhere: on a CPU it slows depthwise networks down by half."""
     if asked != "auto":
         return asked
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else "float32"
 
 
-def teacher_precision(asked: str, device: torch.device) -> str:
+def teacher_precision(asked: TeacherPrecision, device: torch.device) -> TeacherPrecision:
     """bfloat16 where the hardware multiplies it: a forward pass alone gains by it even on a CPU."""
     if asked != "auto":
         return asked

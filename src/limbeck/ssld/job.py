@@ -71,7 +71,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         options = replace(options, teacher_precision=teacher_precision(options.teacher_precision, ranks.device))
         teaching = open_teacher(options, ranks, module)
     classes = labels.classes if labels else class_names(teaching)
-    student = make_student(options, len(classes))
+    student = make_student(options, classes)
     options = replace(
         options,
         precision=student_precision(options.precision, ranks.device),
@@ -230,8 +230,8 @@ def ready(student: nn.Module, options: Distill, ranks: Ranks) -> nn.Module:
     if options.sync_bn:
         if ranks.device.type != "cuda":
             raise OptionError("--sync-bn works on CUDA only", expected=f"a CUDA device, not {ranks.device}")
-        student = nn.SyncBatchNorm.convert_sync_batchnorm(student)
-    student = student.to(ranks.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        student = nn.SyncBatchNorm.convert_sync_batchnorm(student)  # type: ignore[no-untyped-call]
+    student = student.to(ranks.device).to(memory_format=torch.channels_last)
     student.train()
     if options.compile:
         student.compile()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from limbeck.errors import OptionError, RunError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+TeacherPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Distill:
     """Channel deviations of the teacher's input, when it does not say."""
     teacher_norm: Literal["frozen", "batch"] = "frozen"
     """batch: the teacher's norms use each batch's statistics, as the authors' released code does. Excludes --views."""
-    teacher_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    teacher_precision: TeacherPrecision = "auto"
     """Arithmetic of the teacher. auto: bfloat16 where the hardware multiplies it, else float32."""
     check_teacher: bool = True
     """Stop before training when the teacher's answers are near uniform or constant."""

@@ -113,5 +113,5 @@ def accuracy(
     score = Accuracy()
     for logits, rows in answers_of(student, inputs, photos.take(mine), ranks.device, workers):
         score.update(logits.cpu(), truth[torch.from_numpy(mine)[rows]])
-    top1, top5, total = ranks.sum((score.first, score.first_five, score.seen))
+    top1, top5, total = ranks.sum((score.first, score.first_five, score.count))
     return {"top1": top1 / max(1.0, total), "top5": top5 / max(1.0, total)}

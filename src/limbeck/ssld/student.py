@@ -16,6 +16,7 @@ from limbeck.console import console
 from limbeck.errors import OptionError
 from limbeck.records import Preprocess
 from limbeck.ssld.options import Distill
+from limbeck.ssld.teacher import check_classes
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,23 @@ class Student:
         metrics: Mapping[str, Any],
     ) -> None:
         """Write the student into its run: weights that plain timm loads, and the card."""
-        save(run / "student", model, Card(self.architecture, classes, self.preprocess, provenance, metrics))
+        save(run / "student", model, Card(vars(self.architecture), classes, self.preprocess, provenance, metrics))
 
 
-def make_student(options: Distill, classes: int) -> Student:
-    """The student that the options name: a classifier by name, or a checkpoint to go on from."""
+def make_student(options: Distill, classes: tuple[str, ...]) -> Student:
+    """The student that the options name: a classifier by name, or a checkpoint of the same classes to go on from."""
     torch.manual_seed(options.seed)
     args, size = parse_args(options.student_args), options.student_size or None
     if Path(options.student).exists():
         folder = find(options.student)
         card = read_card(folder)
-        architecture = replace(card.architecture, args=card.architecture.args | args | {"num_classes": classes})
+        check_classes(card.classes, classes)
+        architecture = card.build_from()
+        architecture = replace(architecture, args=architecture.args | args)
         model, preprocess = architecture.build(), card.preprocess
         start(model, folder / WEIGHTS)
     else:
-        architecture = Architecture.parse(options.student, classes=classes, size=size, args=args).local()
+        architecture = Architecture.parse(options.student, classes=len(classes), args=args).local()
         model = architecture.build()
         preprocess = preprocess_of(model)
     if options.student_weights:

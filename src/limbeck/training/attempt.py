@@ -1,6 +1,7 @@
 """One forward and backward pass over a batch, in as many parts as fit into memory."""
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,10 +17,10 @@ from limbeck.training.ranks import Ranks
 class Batch(Protocol):
     """What the loop asks of a batch; everything else is between the batch and its Step."""
 
-    replaced: dict[int, int]
-
+    @property
+    def replaced(self) -> dict[int, int]: ...
     def __len__(self) -> int: ...
-    def split(self, parts: int) -> "list[Batch]": ...
+    def split(self, parts: int) -> "Sequence[Batch]": ...
     def to(self, device: torch.device) -> "Batch": ...
     def names(self) -> list[str]: ...
 

@@ -16,7 +16,7 @@ from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
 
 _PLAIN_SECONDS = 20.0
-_NAMES = {"images_per_second": "images/s", "data_wait": "data wait"}
+_SHARES = ("agreement", "accuracy", "data_wait", "probe_agreement", "top1", "top5")
 
 
 class Log:
@@ -68,16 +68,20 @@ class Log:
         epochs = -(-plan.steps // plan.steps_per_epoch)
         parts = [f"epoch {min(epochs, done // plan.steps_per_epoch + 1)}/{epochs}", f"step {done:,}/{plan.steps:,}"]
         for name, value in self.latest.items():
-            if name in ("agreement", "data_wait"):
-                parts.append(f"{_NAMES.get(name, name)} {value:.1%}")
+            if name in _SHARES:
+                parts.append(f"{_said(name)} {value:.1%}")
             elif name == "images_per_second":
-                parts.append(f"{value:,.0f} {_NAMES[name]}")
-            elif name != "lr" and "/" not in name:
-                parts.append(f"{name} {value:.4g}")
+                parts.append(f"{value:,.0f} images/s")
+            elif name != "lr":
+                parts.append(f"{_said(name)} {value:.4g}")
         spent, steps = time.monotonic() - self._start, done - self._start_step
         if steps:
             parts.append(f"eta {duration(spent / steps * (plan.steps - done))}")
         return "  ".join(parts)
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def forget_after(file: Path, done: int) -> None:

@@ -2,6 +2,7 @@
 
 import time
 
+import torch
 from torch import Tensor
 
 from limbeck.training.attempt import Pass
@@ -21,12 +22,10 @@ class Window:
         self.start = time.monotonic()
 
     def add(self, trial: Pass, images: int, waited: float) -> None:
-        for name, value in (trial.losses | trial.watched).items():
+        named = trial.losses if len(trial.losses) > 1 else {}
+        whole = torch.stack(list(trial.losses.values())).sum()
+        for name, value in ({"loss": whole} | named | trial.watched).items():
             self.totals[name] = self.totals[name] + value if name in self.totals else value.clone()
-        if len(trial.losses) > 1 or "loss" not in trial.losses:
-            whole = sum(trial.losses.values())
-            assert isinstance(whole, Tensor)
-            self.totals["loss"] = self.totals["loss"] + whole if "loss" in self.totals else whole.clone()
         self.steps += 1
         self.images += images
         self.waited += waited
