@@ -1,0 +1,102 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from limbeck.errors import ImagesError, OptionError
+from limbeck.images.order import Order
+
+
+def test_each_image_once_an_epoch_and_the_rest_dropped() -> None:
+    order = Order(count=103, batch=10, seed=3)
+    assert order.steps_per_epoch == 10
+    epochs = []
+    for epoch in range(3):
+        steps = range(epoch * 10, epoch * 10 + 10)
+        assert {order.epoch(step) for step in steps} == {epoch}
+        reads = [read for step in steps for read in order.reads(step)]
+        assert {numbers for _, numbers in reads} == {(epoch,)}
+        assert len({index for index, _ in reads}) == 100
+        assert all(0 <= index < 103 for index, _ in reads)
+        epochs.append([index for index, _ in reads])
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+@pytest.mark.parametrize("views", [0, 4, 8])
+def test_one_read_serves_consecutive_views_once_each(views: int) -> None:
+    crops = 4
+    order = Order(count=51, batch=12, seed=0, views=views, crops_per_read=crops)
+    steps_per_pass = order.steps_per_epoch * crops
+    for turn in range(3):
+        seen: Counter[tuple[int, int]] = Counter()
+        for step in range(turn * steps_per_pass, (turn + 1) * steps_per_pass):
+            reads = order.reads(step)
+            assert len(reads) == 3
+            assert len({index for index, _ in reads}) == 3
+            seen.update((index, number) for index, numbers in reads for number in numbers)
+        first = turn * crops % views if views else turn * crops
+        assert {number for _, number in seen} == set(range(first, first + crops))
+        assert set(seen.values()) == {1}
+        assert len(seen) == 48 * crops
+
+
+def test_views_go_round() -> None:
+    order = Order(count=8, batch=4, seed=0, views=3)
+    assert [order.reads(step)[0][1] for step in range(0, 14, 2)] == [(0,), (1,), (2,), (0,), (1,), (2,), (0,)]
+
+
+def test_any_step_alone_is_the_same() -> None:
+    reads = [Order(40, 8, seed=7).reads(step) for step in range(12)]
+    order = Order(40, 8, seed=7)
+    assert [order.reads(step) for step in reversed(range(12))] == reads[::-1]
+    assert [Order(40, 8, seed=8).reads(step) for step in range(12)] != reads
+
+
+@pytest.mark.parametrize("crops", [1, 2])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_ranks_share_the_global_batch(world: int, crops: int) -> None:
+    order = Order(100, 16, seed=1, crops_per_read=crops)
+    for step in (0, 5, 13):
+        parts = [order.reads(step, rank, world) for rank in range(world)]
+        assert {len(part) for part in parts} == {16 // world // crops}
+        assert [read for part in parts for read in part] == order.reads(step)
+
+
+def test_the_order_is_the_same_in_every_version() -> None:
+    assert [index for index, _ in Order(12, 12, seed=5).reads(0)] == [9, 10, 2, 4, 3, 1, 5, 0, 6, 11, 7, 8]
+
+
+def test_places_are_even() -> None:
+    counts = np.zeros((8, 8))
+    order = Order(8, 8, seed=0)
+    for step in range(800):
+        for place, (index, _) in enumerate(order.reads(step)):
+            counts[index, place] += 1
+    assert ((counts - 100) ** 2 / 100).sum() < 100  # chi-square, 49 degrees of freedom
+
+
+def test_five_million_images() -> None:
+    order = Order(5_200_000, 256, seed=0)
+    indices = [index for step in (0, 7, order.steps_per_epoch - 1) for index, _ in order.reads(step)]
+    assert len(set(indices)) == 768
+    assert max(indices) > 5_000_000
+
+
+def test_too_few_images() -> None:
+    with pytest.raises(ImagesError, match=r"100 usable images, fewer than a batch of 256\n.*256 images\n.*--batch 64"):
+        Order(100, 256, seed=0)
+    with pytest.raises(ImagesError, match="--images"):
+        Order(0, 1, seed=0)
+
+
+def test_crops_must_divide_batch_and_views() -> None:
+    for wrong in ({"batch": 10}, {"batch": 12, "views": 6}, {"batch": 12, "crops_per_read": 0}):
+        with pytest.raises(OptionError, match="--crops-per-read"):
+            Order(**{"count": 100, "seed": 0, "crops_per_read": 4} | wrong)
+
+
+def test_processes_must_divide_the_batch() -> None:
+    with pytest.raises(OptionError, match=r"a batch of 10 over 4 processes.*\n.*\n.*--batch 12"):
+        Order(100, 10, seed=0).reads(0, 0, 4)
+    with pytest.raises(OptionError, match="--batch 16"):
+        Order(100, 12, seed=0, crops_per_read=4).reads(0, 1, 2)
