@@ -1,0 +1,175 @@
+"""Where the bytes of an image lie (a file, a stretch of an archive, a URL), and how to get them."""
+
+import os
+import struct
+import zlib
+from hashlib import blake2b
+from typing import IO, Any, NamedTuple
+
+import fsspec
+
+from limbeck.errors import ImagesError
+
+PLAIN, DEFLATED = 0, 8
+MOST_PIXELS = 178_956_970
+MOST_BYTES = 4 * MOST_PIXELS + 2**20  # no image file within the pixel limit needs more
+
+_HEADER = 30  # bytes of a zip member's local header before its name
+_NAME = 512  # read along with the header, so that one request is enough
+
+
+class Damaged(OSError):
+    """Bytes that are there, but cannot be what they claim to be."""
+
+
+class Found(NamedTuple):
+    """A file that may be an image. Inside an archive, `offset` of a zip member still points at its local header."""
+
+    path: str
+    container: str
+    offset: int
+    length: int
+    size: int
+    method: int
+    headed: bool
+    stamp: int
+
+
+def is_url(location: str) -> bool:
+    """Whether fsspec has to open it.
+
+    >>> is_url("memory://photos/a.jpg"), is_url("photos/a.jpg")
+    (True, False)
+    """
+    return "://" in location
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The filesystem of a URL, and the path in it; instances are cached by fsspec, per process."""
+    try:
+        return fsspec.url_to_fs(url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise ImagesError(f"{url} cannot be opened: {error}", hint="pip install the package named above") from None
+    except ValueError as error:
+        raise ImagesError(f"{url} cannot be opened: {error}", expected="a path, or a URL that fsspec knows") from None
+
+
+def state_of(location: str) -> tuple[int, int]:
+    """Its size in bytes (0 if unknown), and a number that changes when its content does, as far as can be told."""
+    if not is_url(location):
+        status = os.stat(location)  # noqa: PTH116
+        return status.st_size, status.st_mtime_ns
+    system, path = filesystem(location)
+    try:
+        information = system.info(path)
+    except OSError:
+        raise
+    except Exception as error:  # each filesystem has its own
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    return information.get("size") or 0, stamp_of(information)
+
+
+def stamp_of(information: dict[str, Any]) -> int:
+    """The same number from what a remote filesystem says of a file."""
+    marks = ("size", "mtime", "created", "ETag", "etag", "Last-Modified", "LastModified", "last_modified", "md5Hash")
+    text = repr([str(information.get(mark)) for mark in marks])
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def open_seekable(location: str) -> IO[bytes]:
+    """A binary file to seek in; of a remote one only the blocks that are touched travel."""
+    if not is_url(location):
+        return open(location, "rb")
+    system, path = filesystem(location)
+    return system.open(path, "rb", block_size=2**18, cache_type="readahead")  # type: ignore[no-any-return]
+
+
+def read_whole(location: str) -> bytes:
+    """A whole file, refused when it is larger than an image can be."""
+    if is_url(location):
+        return _remote(location, None, None)
+    with open(location, "rb", buffering=0) as file:
+        length = os.fstat(file.fileno()).st_size
+        if length > MOST_BYTES:
+            raise Damaged(f"{length:,} bytes, more than an image within the pixel limit needs")
+        return file.read()
+
+
+def read_range(location: str, offset: int, length: int) -> bytes:
+    """At most `length` bytes; fewer at the end of the file. Opens anew, so any thread or process may call it."""
+    if is_url(location):
+        return _remote(location, offset, offset + length)
+    with open(location, "rb") as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _remote(url: str, start: int | None, end: int | None) -> bytes:
+    system, path = filesystem(url)
+    try:
+        return system.cat_file(path, start=start, end=end)  # type: ignore[no-any-return]
+    except OSError:
+        raise
+    except Exception as error:  # each filesystem has its own
+        raise OSError(f"{url}: {type(error).__name__}: {error}") from error
+
+
+def read_image(path: str, container: str, offset: int, length: int, method: int) -> bytes:
+    """The bytes of an image of a manifest; OSError when they are gone.
+
+    >>> from tempfile import mkdtemp
+    >>> file = os.path.join(mkdtemp(), "photo.jpg")
+    >>> with open(file, "wb") as photo:
+    ...     _ = photo.write(b"pixels")
+    >>> read_image(file, "", 0, 6, PLAIN)
+    b'pixels'
+    """
+    if not container:
+        return read_whole(path)
+    data = _exactly(read_range(container, offset, length), length)
+    return data if method == PLAIN else _inflate(data, MOST_BYTES)
+
+
+def read_found(found: Found) -> tuple[bytes, int]:
+    """The bytes of a found file, and the offset at which they start."""
+    if not found.container:
+        return read_whole(found.path), 0
+    if max(found.size, found.length) > MOST_BYTES:
+        raise Damaged(f"declares {found.size:,} bytes, more than an image within the pixel limit needs")
+    if found.headed:
+        data, offset = _zip_member(found)
+    else:
+        data, offset = read_range(found.container, found.offset, found.length), found.offset
+    data = _exactly(data, found.length)
+    return (data if found.method == PLAIN else _inflate(data, found.size)), offset
+
+
+def _zip_member(found: Found) -> tuple[bytes, int]:
+    stretch = read_range(found.container, found.offset, _HEADER + _NAME + found.length)
+    if len(stretch) < _HEADER or stretch[:4] != b"PK\3\4":
+        raise Damaged("the archive is damaged here")
+    name, extra = struct.unpack_from("<HH", stretch, 26)
+    start = _HEADER + name + extra
+    data = stretch[start : start + found.length]
+    if len(data) < found.length:
+        data += read_range(found.container, found.offset + start + len(data), found.length - len(data))
+    return data, found.offset + start
+
+
+def _exactly(data: bytes, length: int) -> bytes:
+    if len(data) != length:
+        raise Damaged(f"the archive holds {len(data):,} of its {length:,} bytes")
+    return data
+
+
+def _inflate(data: bytes, size: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        plain = inflater.decompress(data, size + 1)
+    except zlib.error as error:
+        raise Damaged(f"damaged in the archive ({error})") from None
+    if len(plain) > size:
+        raise Damaged(f"unpacks to more than the {size:,} bytes it declares")
+    if not inflater.eof:
+        raise Damaged("truncated in the archive")
+    return plain
