@@ -30,7 +30,8 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Preprocess":
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return cls(**given)
 
 
 @dataclass(frozen=True)

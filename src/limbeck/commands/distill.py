@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from limbeck.checkpoints.loaded import Loaded, load
-from limbeck.commands.finish import finish, ship
+from limbeck.commands.finish import Compare, finish, ship
 from limbeck.console import console, duration
 from limbeck.divergence import DIVERGENCES
 from limbeck.errors import Interrupted, unknown_name
@@ -56,8 +56,11 @@ def starting_point(recipe: str = "", config: str = "") -> Distill:
     return base
 
 
-def run(asked: Distill, module: nn.Module | None = None) -> Loaded:
-    """Run what the options say, from the first look at the photos to the report."""
+def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None = None) -> Loaded:
+    """Run what the options say, from the first look at the photos to the report.
+
+    `module` is a teacher from Python; `compare` makes the rows of the report's comparison.
+    """
     options = settle_options(asked)
     validate(options)
     if options.loss not in (*DIVERGENCES, "cross-entropy"):
@@ -74,7 +77,7 @@ def run(asked: Distill, module: nn.Module | None = None) -> Loaded:
         console.quiet = False
         ranks.accelerator.end_training()
     if ranks.first:
-        finish(job, model)
+        finish(job, model, compare)
         console.print(f"done in {duration(time.monotonic() - started)}")
         console.print(f"next: limbeck predict {options.out} PHOTO...", markup=False)
     ranks.wait()

@@ -1,7 +1,7 @@
 """The end of a run: the student with its card, and the page that shows how well it learned."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from limbeck.console import console
 from limbeck.divergence import js
 from limbeck.images.decode import decode
 from limbeck.records import Skipped, SoftLabels
-from limbeck.report.page import HeldOut, ModelFacts, Page, write_report
+from limbeck.report.page import Compared, HeldOut, ModelFacts, Page, write_report
 from limbeck.report.thumbnail import SIDE, thumbnail
 from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
@@ -20,6 +20,7 @@ from limbeck.ssld.probe import answers_of
 from limbeck.training.log import read_metrics
 from limbeck.training.state import read_progress
 
+Compare = Callable[[Job, nn.Module], Sequence[Compared]]
 SHOWN = 48
 TOP = 3
 _TIMED_BATCH = 32
@@ -45,7 +46,7 @@ def ship(job: Job, model: nn.Module, done: int, numbers: dict[str, Any]) -> None
     job.student.ship(job.run, model, job.classes, provenance, numbers)
 
 
-def finish(job: Job, model: nn.Module) -> None:
+def finish(job: Job, model: nn.Module, compare: Compare | None = None) -> None:
     """Ship the trained student, measure both models, and write report.html."""
     records = read_metrics(job.run)
     numbers: dict[str, Any] = {}
@@ -65,6 +66,7 @@ def finish(job: Job, model: nn.Module) -> None:
         held_out=held_out(job, model),
         skipped=[Skipped(skipped.path, skipped.reason) for skipped in job.images.skipped],
         replaced=replaced,
+        comparison=compare(job, model) if compare else (),
         commands=[
             ("Ask it", f"limbeck predict {job.run} PHOTO..."),
             ("Measure it", f"limbeck evaluate {job.run} --images FOLDER"),

@@ -155,7 +155,7 @@ def view_policy(options: Distill, student: Student, teaching: Teaching | None) -
         ratio=options.crop_ratio,
         flip=options.flip,
         colour=options.colour,
-        seed=options.seed,
+        seed=options.view_seed,
     )
 
 

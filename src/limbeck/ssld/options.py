@@ -112,6 +112,9 @@ class Distill:
     workers: int = -1
     """Processes that read photos (-1: the cores, at most 8; 0: none)."""
     seed: int = 0
+    """Of the student's first weights, the order of the photos and dropout."""
+    view_seed: int = 0
+    """Of the views; students that share a store share it."""
     save_every: int = 500
     """Steps between saved states; the end of an epoch is always saved."""
     log_every: int = 20
