@@ -135,7 +135,7 @@ def _soft_ce(p: Tensor, q: Tensor, d: Tensor, eps: float) -> Tensor:
 
 def _outside_graphs(function: Divergence) -> Divergence:
     """torch.compile goes around it: unrolled into a graph, the chunks would only be slow to compile."""
-    wrapped: Divergence = torch.compiler.disable(function)
+    wrapped: Divergence = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
     return wrapped
 
 

@@ -1,0 +1,250 @@
+"""Soft labels on disk: (image key, view number) -> what the teacher said.
+
+A cache that is filled on a miss and shared by students, subsets and supersets of the images, and by several processes
+and machines at once. Its files are mapped into memory, so that memory does not grow with it.
+"""
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.console import console, progress
+from limbeck.errors import RunError, StoreError
+from limbeck.records import Skipped, SoftLabels
+from limbeck.ssld.codes import default_keep, encode, kept, pack, unpack
+from limbeck.ssld.shard import (
+    PIECE,
+    SUFFIX,
+    Block,
+    DamagedShard,
+    Keys,
+    Names,
+    Numbers,
+    layout,
+    merge,
+    open_shard,
+    shard_bytes,
+    sorted_block,
+    write_shard,
+)
+from limbeck.ssld.stamp import Stamp, read_stamp, stamped
+
+__all__ = ["EVALUATION_VIEW", "SoftLabelStore", "check_space", "default_keep", "encode", "read_stamp"]
+
+EVALUATION_VIEW = 2**32 - 1  # the number of the teacher's own evaluation view
+
+_PENDING_BYTES = 2**24
+_ABANDONED_SECONDS = 3600.0
+_MANY = 2**16
+
+
+class SoftLabelStore:
+    """The soft labels of one teacher under one view policy.
+
+    >>> import tempfile, torch
+    >>> store = SoftLabelStore.open(tempfile.mkdtemp(), teacher="t", views="v", classes=3, keep=2, shown=False)
+    >>> keys, numbers = np.arange(32, dtype=np.uint8).reshape(2, 16), np.array([0, 0])
+    >>> store.add(keys[:1], numbers[:1], encode(torch.tensor([[2.0, 0.0, -1.0]]), keep=2))
+    >>> labels, hit = store.look_up(keys, numbers)
+    >>> hit.tolist(), labels.index[0].tolist(), labels.log_probability[0].exp().numpy().round(2)
+    ([True, False], [0, 1], array([0.84, 0.11], dtype=float32))
+    """
+
+    def __init__(self, root: Path, stamp: Stamp, *, shown: bool = True) -> None:
+        self.root, self.stamp, self.shown = root, stamp, shown
+        self.damaged: list[Skipped] = []
+        self._kind = layout(stamp.classes, stamp.keep)
+        self._facts = {"format": stamp.format, "teacher": stamp.teacher, "views": stamp.views}
+        self._shards: dict[str, Block] = {}
+        self._pending: list[Block] = []
+        self._own: list[str] = []
+        self._clean()
+        self.refresh()
+
+    @classmethod
+    def open(
+        cls,
+        root: str | Path,
+        *,
+        teacher: str,
+        views: str,
+        classes: int,
+        keep: int = 0,
+        about_teacher: str = "",
+        about_views: str = "",
+        class_names: tuple[str, ...] = (),
+        extra: dict[str, Any] | None = None,
+        shown: bool = True,
+    ) -> "SoftLabelStore":
+        """The store in a folder, made where there is none. `teacher` and `views` are fingerprints: another's store is
+        refused. `keep` 0 keeps the default number of classes. `extra` is kept for whoever reads the stamp."""
+        asked = Stamp(
+            teacher, views, classes, kept(classes, keep), about_teacher, about_views, class_names, extra or {}
+        )
+        return cls(Path(root), stamped(Path(root), asked), shown=shown)
+
+    def __len__(self) -> int:
+        """Labels held; one that two processes wrote counts twice."""
+        return sum(map(len, self._blocks()))
+
+    def look_up(self, keys: Keys, numbers: Numbers) -> tuple[SoftLabels, NDArray[np.bool_]]:
+        """The labels of a batch of views, and which of them are there; the other rows hold nothing of use."""
+        records, hit = np.zeros(len(keys), self._kind), np.zeros(len(keys), bool)
+        for rows, block, at in self._find(Names.of(keys, numbers)):
+            records[rows], hit[rows] = block.records[at], True
+        return unpack(records, self.stamp.classes), hit
+
+    def covers(self, keys: Keys, numbers: Numbers) -> bool:
+        """Whether there is a label for every one of these views."""
+        for start in range(0, len(keys), _MANY):
+            names = Names.of(keys[start : start + _MANY], numbers[start : start + _MANY])
+            if sum(len(rows) for rows, _, _ in self._find(names)) < len(names):
+                return False
+        return True
+
+    def add(self, keys: Keys, numbers: Numbers, labels: SoftLabels) -> None:
+        """Labels to keep, on disk after the next commit, which comes by itself when many wait. Those that are there
+        already stay as they are."""
+        assert len(keys) == len(numbers) == len(labels)
+        assert labels.classes == self.stamp.classes
+        assert labels.log_probability.shape[1] == self.stamp.keep
+        names, packed = Names.of(keys, numbers), pack(labels)
+        records = np.empty(len(names), self._kind)
+        records["second"], records["number"] = names.second, names.number
+        for name in packed.dtype.names or ():
+            records[name] = packed[name]
+        new = np.ones(len(names), bool)
+        for rows, _, _ in self._find(names):
+            new[rows] = False
+        _, once = np.unique(
+            np.stack([names.first, names.second, names.number.astype(np.uint64)]), return_index=True, axis=1
+        )
+        fresh = np.intersect1d(once, np.flatnonzero(new))
+        if len(fresh):
+            self._pending.append(sorted_block(names.first[fresh], records[fresh]))
+        while len(self._pending) > 1 and _alike(*self._pending[-2:]):
+            self._pending[-2:] = [merge(self._pending[-2:])]
+        if self.bytes_for(sum(map(len, self._pending))) >= _PENDING_BYTES:
+            self.commit()
+
+    def commit(self) -> None:
+        """Everything added is on disk after this. Where the disk is full it is still held, and nothing half-written."""
+        if not self._pending:
+            return
+        self._own.append(self._write(merge(self._pending)))
+        self._pending = []
+        with contextlib.suppress(StoreError):  # no space to merge: everything is on disk all the same
+            self._merge_own()
+
+    def _merge_own(self) -> None:
+        """Small files of this process become larger ones, so that a store has few."""
+        self._own = [name for name in self._own if name in self._shards]
+        while len(self._own) > 1:
+            last = [self._shards[name] for name in self._own[-2:]]
+            if not _alike(*last) or self.bytes_for(sum(map(len, last))) > _PENDING_BYTES:
+                break
+            written = self._write(merge(last))
+            for name in self._own[-2:]:
+                del self._shards[name]
+                with contextlib.suppress(OSError):  # labels that are there twice do no harm
+                    (self.root / name).unlink()
+            self._own[-2:] = [written]
+
+    def refresh(self) -> None:
+        """See what other processes have written since."""
+        there = {path.name for path in self.root.glob(f"*{SUFFIX}")}
+        self._shards = {name: block for name, block in self._shards.items() if name in there}
+        self._own = [name for name in self._own if name in there]
+        self._take(sorted(there - set(self._shards)))
+
+    def bytes_for(self, count: int) -> int:
+        """What so many labels take on disk, but for some hundred bytes a file."""
+        return shard_bytes(count, self._kind)
+
+    def _blocks(self) -> list[Block]:
+        return [*self._shards.values(), *self._pending]
+
+    def _find(self, names: Names) -> list[tuple[NDArray[np.int64], Block, NDArray[np.int64]]]:
+        """(positions in names, block, rows in that block), each position at most once."""
+        found = []
+        left = np.arange(len(names))
+        for block in self._blocks():
+            if not len(left):
+                break
+            at = block.find(names)
+            here = at >= 0
+            if here.any():
+                found.append((left[here], block, at[here]))
+                left, names = left[~here], names[~here]
+        return found
+
+    def _write(self, block: Block) -> str:
+        try:
+            path = write_shard(self.root, block, self._facts)
+        except RunError as full:
+            raise StoreError(
+                f"no space left for {len(block):,} soft labels in {self.root}",
+                expected=f"{_megabytes(self.bytes_for(len(block)))}; {_megabytes(_free(self.root))} are free",
+                hint="free some space and go on: the same command with --resume",
+            ) from full
+        self._take([path.name])
+        return path.name
+
+    def _take(self, names: list[str]) -> None:
+        paths = [self.root / name for name in names]
+        pieces = sum(-(-path.stat().st_size // PIECE) for path in paths if path.exists())
+        with progress("checking soft labels (MB)", pieces, shown=self.shown and pieces > 256) as advance:
+            for path in paths:
+                try:
+                    self._shards[path.name] = open_shard(path, self._kind, self._facts, advance)
+                except FileNotFoundError:  # another process has merged it or set it aside
+                    continue
+                except DamagedShard as reason:
+                    self._set_aside(path, str(reason))
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(path.with_name(path.name + ".damaged"))
+        self.damaged.append(Skipped(str(path), reason))
+        console.print(f"soft labels in {path} are damaged and will be made again: {reason}", markup=False)
+
+    def _clean(self) -> None:
+        """Remove what killed processes left half-written."""
+        for path in self.root.glob(".*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
+
+
+def _alike(earlier: Block, later: Block) -> bool:
+    return len(earlier) <= 2 * len(later)
+
+
+def check_space(path: str | Path, needed: int) -> None:
+    """Raises where a disk has no room for so many bytes.
+
+    >>> check_space(".", 1000)
+    """
+    free = _free(Path(path))
+    if free < needed:
+        raise StoreError(
+            f"soft labels in {path} take up to {_megabytes(needed)}, but {_megabytes(free)} are free",
+            expected="a disk with room for them",
+            hint="--store on a larger disk, a smaller --keep-top, or fewer --views",
+        )
+
+
+def _free(path: Path) -> int:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
