@@ -1,0 +1,72 @@
+"""limbeck predict"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from limbeck.commands.predict import Predict, predict, run
+from limbeck.errors import CheckpointError, ImagesError
+from tests.commands.runs import COLOURS, draw_photos, make_run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    photos = draw_photos(tmp_path / "photos", each=12, folders=False)
+    return sorted(str(file) for file in photos.iterdir())
+
+
+def test_one_line_a_file_and_the_next_command(
+    trained: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = predict(trained, files, top=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [Path(answer.name).name.split("_")[0] for answer in answers] == [answer.classes[0] for answer in answers]
+    assert len(lines) == len(files) + 1
+    for line, file, answer in zip(lines, files, answers, strict=False):
+        assert line.startswith(f"{file}: {answer.classes[0]} {answer.probabilities[0]:.1%}, {answer.classes[1]} ")
+    assert lines[-1] == f"next: limbeck evaluate {trained} --images FOLDER"
+
+
+def test_json_is_all_that_goes_to_the_output(
+    trained: Path, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    run(Predict(str(trained), (*files, str(tmp_path / "text.jpg")), json=True, top=3))
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert [each["file"] for each in told] == files
+    assert {answer["class"] for answer in told[0]["answers"]} == set(COLOURS)
+    assert sum(answer["probability"] for answer in told[0]["answers"]) == pytest.approx(1, abs=1e-5)
+    assert f"skipped {tmp_path / 'text.jpg'}" in err
+    assert "next: limbeck" in err
+
+
+def test_class_and_file_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = make_run(tmp_path / "run", ("[red]", ":smile:", "[/b] it's"))
+    photos = draw_photos(tmp_path / "[bold] :cat:", each=1, folders=False)
+    files = sorted(str(file) for file in photos.iterdir())
+    predict(odd, files)
+    out = capsys.readouterr().out
+    assert f"{files[-1]}: [red] " in out
+    assert ":smile:" in out
+    assert "[/b] it's" in out
+
+
+def test_it_fails_only_when_nothing_could_be_read(trained: Path, files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    assert len(predict(trained, [tmp_path / "text.jpg", files[0]])) == 1
+    with pytest.raises(ImagesError, match="none of the 2 files"):
+        predict(trained, [tmp_path / "text.jpg", tmp_path / "none.jpg"])
+    with pytest.raises(ImagesError, match="no photos are named"):
+        predict(trained, [])
+
+
+def test_a_missing_run_names_the_command_that_makes_it(tmp_path: Path, files: list[str]) -> None:
+    with pytest.raises(CheckpointError, match="limbeck distill"):
+        predict(tmp_path / "none", files)
