@@ -84,12 +84,18 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     return load(job.run / "student")
 
 
+_TOLD_ELSEWHERE = ("images", "out", "resume", "config")
+
+
 def train(job: Job) -> nn.Module:
     """The training itself; the student is shipped after each evaluation, so that there is always one to use."""
     plan, ranks = job.plan, job.ranks
     console.print(
         f"{plan.steps:,} steps of {plan.batch} ({plan.steps / plan.steps_per_epoch:,.1f} epochs) on {ranks.device}, "
         f"student {job.options.precision}, teacher {job.options.teacher_precision}"
+    )
+    console.print(
+        f"{settings(job.options)}; the rest is the recipe's, all of it in {job.run / 'config.json'}", markup=False
     )
     names = [name for name in job.options.track if name != "none"]
     if names:
@@ -108,6 +114,20 @@ def train(job: Job) -> nn.Module:
 
     store = job.feed.store
     return fit(job.step, job.feed, plan, evaluate, job.run, ranks, store.commit if store else lambda: None)
+
+
+def settings(options: Distill) -> str:
+    """What differs from the recipe, in one line.
+
+    >>> settings(replace(starting_point(), lr=0.2, views=4))
+    'recipe=ssld_small lr=0.2 views=4'
+    """
+    recipe = starting_point(options.recipe)
+    changed = [name for name in vars(options) if getattr(options, name) != getattr(recipe, name)]
+    told = {"recipe": options.recipe} | {
+        name: getattr(options, name) for name in changed if name not in _TOLD_ELSEWHERE
+    }
+    return " ".join(f"{name}={value}" for name, value in told.items())
 
 
 def _flat(job: Job) -> dict[str, Any]:
