@@ -115,7 +115,7 @@ def test_class_names_are_known_for_imagenet_and_for_labels_in_the_card() -> None
 
 
 def test_the_licence_comes_from_the_card() -> None:
-    assert licence_of(build("resnet50d")) == "apache-2.0"
+    assert licence_of(build("convnextv2_atto")) == "cc-by-nc-4.0"
     assert licence_of(nn.Linear(1, 1)) is None
 
 

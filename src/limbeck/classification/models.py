@@ -160,8 +160,8 @@ def class_names(model: nn.Module) -> tuple[str, ...] | None:
 def licence_of(model: nn.Module) -> str | None:
     """The licence of a pretrained model's weights, where its card has one.
 
-    >>> licence_of(build("resnet50d"))
-    'apache-2.0'
+    >>> licence_of(build("convnextv2_atto"))
+    'cc-by-nc-4.0'
     """
     config = _config(model)
     if config.get("license"):
@@ -217,12 +217,24 @@ def count(model: nn.Module, size: tuple[int, int]) -> Size:
 
 def classes_in(architecture: Architecture, weights: Mapping[str, Tensor]) -> int | None:
     """How many classes a file of weights was trained for; None where its head does not say."""
-    with torch.device("meta"):
-        few, many = (replace(architecture, args={**architecture.args, "num_classes": n}).build() for n in (7, 11))
+    few, many = (outline(replace(architecture, args={**architecture.args, "num_classes": n})) for n in (7, 11))
     shapes = {name: value.shape for name, value in many.state_dict().items()}
     head = [name for name, value in few.state_dict().items() if value.shape != shapes[name]]
     counts = {int(weights[name].shape[0]) for name in head if name in weights and weights[name].ndim}
     return counts.pop() if len(counts) == 1 else None
+
+
+def outline(architecture: Architecture) -> nn.Module:
+    """A model without values, for its shapes; with values where its builder cannot do without.
+
+    >>> next(outline(Architecture.parse("test_resnet")).parameters()).device
+    device(type='meta')
+    """
+    try:
+        with torch.device("meta"):
+            return architecture.build()
+    except RuntimeError:
+        return architecture.build()
 
 
 def timm_names(pattern: str = "*") -> list[str]:

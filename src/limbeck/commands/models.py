@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from rich.table import Table
 from tyro.conf import Positional
 
 from limbeck.checkpoints.atomic import write_atomically
-from limbeck.classification.models import build, count, preprocess_of, timm_names
+from limbeck.classification.models import Architecture, count, outline, preprocess_of, timm_names
 from limbeck.console import console, progress
 from limbeck.errors import unknown_name
 from limbeck.images.cache import cache_root
@@ -117,8 +116,7 @@ def _measured(names: list[str]) -> list[Listed]:
 
 
 def _measure(name: str) -> Listed:
-    with torch.device("meta"):
-        model = build(name, classes=1000)
+    model = outline(Architecture.parse(name, classes=1000))
     preprocess = preprocess_of(model)
     size = count(model, preprocess.size)
     return Listed(name, size.parameters, size.macs, max(preprocess.size))
