@@ -213,7 +213,9 @@ def _read(file: IO[bytes], length: int) -> bytes:
 
 
 def _label(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
+    """The name as text; `tar c .` begins each with ./"""
+    parts = name.encode("utf-8", "backslashreplace").decode().split("/")
+    return "/".join(part for part in parts if part != ".")
 
 
 def _unsafe(path: str) -> str:

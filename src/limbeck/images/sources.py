@@ -4,6 +4,7 @@
 
 import glob
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -75,28 +76,26 @@ def _local(source: str, search: Search) -> Iterator[Found]:
     if os.path.lexists(path):
         yield from _one(path, search)
     elif glob.has_magic(source):
-        matches = sorted(glob.glob(path, recursive=True))
-        if not matches:
-            raise ImagesError(f"nothing matches {source}", expected="a pattern of existing files", hint=_nearest(path))
-        for match in matches:
-            if (
-                match.lower().endswith(IMAGES)
-                or is_archive(match)
-                or os.path.isdir(match)
-                or match.endswith(_ends(path))
-            ):
-                yield from _one(match, search)
-            else:
-                search.ignore(match)
+        yield from _pattern(path, search)
     else:
         raise ImagesError(
             f"{source} does not exist", expected="a folder, file, list, archive or URL", hint=_nearest(path)
         )
 
 
-def _ends(pattern: str) -> tuple[str, ...]:
-    """A list or manifest is taken from a pattern only where the pattern asks for its kind."""
-    return tuple(kind for kind in (".txt", ".arrow") if pattern.endswith(kind))
+def _pattern(pattern: str, search: Search) -> Iterator[Found]:
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        raise ImagesError(f"nothing matches {pattern}", expected="a pattern of existing files", hint=_nearest(pattern))
+    wanted = (*IMAGES, *(kind for kind in (".txt", ".arrow") if pattern.endswith(kind)))
+    fixed = re.split(r"[*?[]", pattern)[0]
+    for match in matches:
+        if any(map(_hidden, match.removeprefix(fixed).split("/"))):
+            continue
+        if match.lower().endswith(wanted) or is_archive(match) or os.path.isdir(match):
+            yield from _one(match, search)
+        else:
+            search.ignore(match)
 
 
 def _nearest(path: str) -> str:
@@ -247,7 +246,7 @@ def _kept(rows: Iterator[Any], search: Search) -> Iterator[Found]:
 
 def _url(url: str, search: Search, *, listed: bool = False) -> Iterator[Found]:
     system, path = filesystem(url)
-    lower = path.lower()
+    url, lower = str(system.unstrip_protocol(path)), path.lower()
     try:
         if is_archive(lower):
             yield from _archive(url, search)
@@ -255,6 +254,8 @@ def _url(url: str, search: Search, *, listed: bool = False) -> Iterator[Found]:
             yield from _url_list(url, search)
         elif "*" in path:
             for match in sorted(map(str, system.glob(path))):
+                if _hidden(match.rsplit("/", 1)[-1]):
+                    continue
                 if match.lower().endswith(IMAGES) or is_archive(match):
                     yield from _url(system.unstrip_protocol(match), search, listed=True)
                 else:
