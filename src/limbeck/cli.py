@@ -94,10 +94,11 @@ def usage() -> str:
 
 
 def _starting_point(arguments: list[str]) -> Any:
-    """The defaults of --recipe or --config, which all the other options of the line then change."""
+    """The options of --recipe, --config or the run of --resume, which the other options of the line then change."""
     from limbeck.commands.distill import starting_point
 
-    return starting_point(_value("--recipe", arguments), _value("--config", arguments))
+    resumed = _value("--out", arguments) if "--resume" in arguments else ""
+    return starting_point(_value("--recipe", arguments), _value("--config", arguments), resumed)
 
 
 def _value(flag: str, arguments: list[str]) -> str:

@@ -84,8 +84,8 @@ class Interrupted(LimbeckError):
     pass
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UnknownName:
-    """The error for a name that is not in a table, with the nearest names that are.
+def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "", option: str = "") -> UnknownName:
+    """The error for a name that is not in a table, with the nearest names that are; `option` takes such names.
 
     >>> print(unknown_name("loss", "jss", ["js", "kl"]))
     unknown loss 'jss'
@@ -93,4 +93,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") 
     """
     names = sorted(known)
     near = get_close_matches(name, names, n=5, cutoff=0.5) or (names if len(names) <= 12 else [])
+    if option and not hint:
+        hint = f"{option} {(near or names)[0]}"
     return UnknownName(f"unknown {kind} '{name}'", expected=", ".join(near), hint=hint)

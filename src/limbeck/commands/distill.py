@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from limbeck.checkpoints.atomic import FULL
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, ship
 from limbeck.console import console, duration
-from limbeck.divergence import DIVERGENCES
-from limbeck.errors import Interrupted, unknown_name
+from limbeck.errors import Interrupted, OptionError, RunError, unknown_name
 from limbeck.recipes import RECIPES
 from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.folder import resume_command, settle_options
@@ -32,6 +32,7 @@ def distill(
     Traceback (most recent call last):
     limbeck.errors.OptionError: limbeck.distill: unknown option 'lrr'
       expected: lr
+      try:      lr in its place
     """
     module = teacher if isinstance(teacher, nn.Module) else None
     given = {
@@ -41,18 +42,29 @@ def distill(
         "out": str(out),
     }
     asked = known({name: value for name, value in given.items() if value not in ("", ())} | options)
-    return run(replace(starting_point(asked.get("recipe", ""), asked.get("config", "")), **asked), module)
+    going_on = asked.get("out", "") if asked.get("resume") else ""
+    return run(replace(starting_point(asked.get("recipe", ""), asked.get("config", ""), going_on), **asked), module)
 
 
-def starting_point(recipe: str = "", config: str = "") -> Distill:
-    """The defaults of a recipe, or the options of another run's config.json.
+def starting_point(recipe: str = "", config: str = "", resumed: str = "") -> Distill:
+    """The defaults of a recipe, the options of another run's config.json, or those of the run that is resumed.
 
     >>> starting_point("ssld_large").weight_decay
     4e-05
     """
+    stored = Path(resumed) / "config.json"
+    if resumed and stored.exists():
+        return Distill(**from_json(stored))
+    if config and recipe:
+        raise OptionError(
+            f"--config {config} with --recipe {recipe}", expected="one of them", hint="leave --recipe out"
+        )
     if config:
-        return replace(Distill(**from_json(Path(config))), out="", config=config)
-    base: Distill = look_up("recipe", recipe or Distill().recipe, RECIPES)()
+        return replace(Distill(**from_json(Path(config))), out="", config=config, resume=False)
+    name = recipe or Distill().recipe
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, RECIPES, option="--recipe")
+    base: Distill = look_up("recipe", name, RECIPES)()
     return base
 
 
@@ -63,8 +75,6 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     """
     options = settle_options(asked)
     validate(options)
-    if options.loss not in (*DIVERGENCES, "cross-entropy"):
-        raise unknown_name("loss", options.loss, (*DIVERGENCES, "cross-entropy"))
     ranks = start_ranks(options.device, options.track, Path(options.out))
     console.quiet = not ranks.first
     started = time.monotonic()
@@ -73,6 +83,14 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
         model = train(job)
     except Interrupted as stopped:
         raise Interrupted(stopped.found, hint=resume_command(options.out)) from None
+    except OSError as error:  # a line of a log: states and stores tell of a full disk by themselves
+        if error.errno not in FULL:
+            raise
+        raise RunError(
+            f"no space left to write in {options.out}",
+            expected="room for logs and states; the last saved state is good",
+            hint=f"free some space, then {resume_command(options.out)}",
+        ) from error
     finally:
         console.quiet = False
         ranks.accelerator.end_training()

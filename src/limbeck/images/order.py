@@ -11,14 +11,14 @@ Read = tuple[int, tuple[int, ...]]  # the index of an image, and the view number
 
 
 class Order:
-    """An epoch is one view of each image, in an order of its own; what does not fill a last batch is left out.
+    """An epoch is one view of each image, in an order of its own; its last batch is filled up from its beginning.
 
     With `crops_per_read` M, M epochs share one order: one read serves M consecutive view numbers. With `views` R the
     numbers go round after R. Nothing is remembered, so a run can start at any step and any rank knows its share.
 
-    >>> order = Order(count=4, batch=2, seed=0)
+    >>> order = Order(count=5, batch=2, seed=0)
     >>> order.steps_per_epoch, order.epoch(5), [len(order.reads(step)) for step in range(3)]
-    (2, 2, [2, 2, 2])
+    (3, 1, [2, 2, 2])
     """
 
     def __init__(self, count: int, batch: int, seed: int, views: int = 0, crops_per_read: int = 1) -> None:
@@ -32,7 +32,7 @@ class Order:
             raise _too_few(count, batch, crops_per_read)
         self.count, self.batch, self.seed = count, batch, seed
         self.views, self.crops_per_read = views, crops_per_read
-        self.steps_per_epoch = count // batch
+        self.steps_per_epoch = -(-count // batch)
 
     def epoch(self, step: int) -> int:
         return step // self.steps_per_epoch
@@ -50,7 +50,8 @@ class Order:
         each = self.batch // crops // world
         start = within * self.batch // crops + rank * each
         numbers = tuple(self._number(turn * crops + crop) for crop in range(crops))
-        return [(int(index), numbers) for index in _permutation(self.count, self.seed, turn)[start : start + each]]
+        places = np.arange(start, start + each) % self.count
+        return [(int(index), numbers) for index in _permutation(self.count, self.seed, turn)[places]]
 
     def _number(self, epoch: int) -> int:
         return epoch % self.views if self.views else epoch

@@ -1,6 +1,7 @@
 """Devices, processes and precision."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -11,19 +12,17 @@ from limbeck.errors import OptionError
 from limbeck.ssld.options import Precision, TeacherPrecision
 from limbeck.training.ranks import Ranks
 
-TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
-
 
 def start_ranks(device: str, track: tuple[str, ...], run: Path) -> Ranks:
     """This process among those that torchrun or accelerate launch started, on its device."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True, "auto": True}
     if not available[device]:
         there = ", ".join(name for name, there in available.items() if there)
-        raise OptionError(f"--device {device}: there is none on this machine", expected=there)
+        raise OptionError(f"--device {device}: there is none on this machine", expected=there, hint="--device auto")
     names = [name for name in track if name != "none"]
     for name in names:
-        if name not in TRACKERS:
-            raise OptionError(f"--track {name}", expected=", ".join((*TRACKERS, "none")))
+        if find_spec(name) is None:
+            raise OptionError(f"--track {name}: it is not installed", expected=name, hint=f"pip install {name}")
     accelerator = Accelerator(
         cpu=device == "cpu" or not (available["cuda"] or available["mps"]),
         log_with=names or None,

@@ -72,7 +72,8 @@ class Feed:
         """Whether the store has every label that the run can ask for."""
         if self.store is None:
             return False
+        epochs = -(-self.steps // self.order.steps_per_epoch)
         return all(
             self.store.covers(self.photos.keys, np.full(len(self.photos), number, np.uint32))
-            for number in range(self.order.views)
+            for number in range(min(self.order.views, epochs))
         )

@@ -18,6 +18,11 @@ from limbeck.ssld.options import Distill, from_json, resumed, to_json
 PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "simplejpeg", "pyarrow")
 
 
+def photos_file(run: Path) -> Path:
+    """The photos that a run began with: files that vanish later move no other photo from its place."""
+    return run / "last" / "manifest.arrow"
+
+
 def resume_command(out: str) -> str:
     return f"limbeck distill --out {out} --resume"
 
@@ -37,7 +42,7 @@ def settle_options(asked: Distill) -> Distill:
             )
         return resumed(asked, Distill(**from_json(stored)))
     if run.exists() and not run.is_dir():
-        raise RunError(f"--out {run} is a file", expected="a folder, new or empty")
+        raise RunError(f"--out {run} is a file", expected="a folder, new or empty", hint="another --out")
     if stored.exists():
         raise RunError(
             f"{run} already holds a run",
@@ -59,7 +64,9 @@ def start_folder(options: Distill) -> Path:
         write_atomically(run / "config.json", to_json(dataclasses.replace(options, resume=False)).encode())
         write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
     except OSError as error:
-        raise OptionError(f"--out {run} cannot be written: {error.strerror}", expected="a writable folder") from error
+        raise OptionError(
+            f"--out {run} cannot be written: {error.strerror}", expected="a writable folder", hint="another --out"
+        ) from error
     return run
 
 

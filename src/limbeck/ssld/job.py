@@ -18,7 +18,7 @@ from limbeck.images.view import ViewPolicy
 from limbeck.records import SoftLabels
 from limbeck.ssld.devices import reading_workers, student_precision, teacher_precision
 from limbeck.ssld.feed import Feed
-from limbeck.ssld.folder import start_folder
+from limbeck.ssld.folder import photos_file, start_folder
 from limbeck.ssld.holdout import hold_out
 from limbeck.ssld.labels import Labels, labels_of
 from limbeck.ssld.options import Distill
@@ -61,7 +61,7 @@ class Job:
 def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> Job:
     """Look at the photos and the models, and make the run folder."""
     workers = reading_workers(options.workers, ranks.world)
-    images = open_images(options.images, options, ranks)
+    images = open_images(run_photos(options), options, ranks)
     photos, held = hold_out(images, options.probe)
     console.print(f"{len(photos):,} photos to learn from, {len(held):,} held out, {len(images.skipped):,} skipped")
 
@@ -81,6 +81,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     inputs = StudentInput(student.preprocess, options.precision)
     policy = view_policy(options, student, teaching)
     order = Order(len(photos), options.batch, options.seed, options.views, options.crops_per_read)
+    order.reads(0, ranks.rank, ranks.world)  # a batch that these processes cannot share is told before anything is made
     plan = make_plan(options, order.steps_per_epoch)
     evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
     store = open_store(options, policy, teaching, len(photos) + len(held)) if options.views and teaching else None
@@ -93,19 +94,25 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     step: Step = LabelledStep(model, inputs)
     probe = None
     if teaching is not None:
-        if feed.covered():
-            console.print("the store has every label that this run needs: the teacher is not loaded")
-        elif options.check_teacher:
+        if options.check_teacher and not feed.covered():
             check_teacher(teaching, photos)
         probe = ask_teacher(held, teaching, encoder(options, classes), workers, store) if len(held) else None
+        if not teaching.loaded:
+            console.print("the store has every label that this run needs: the teacher is not loaded")
         source = LabelSource(
             teaching.log_probabilities, encoder(options, classes) if store is not None else None, feed.keep
         )
         step = SoftLabelStep(model, inputs, distance(options), options.loss.replace("-", "_"), source)
     if ranks.first:
-        images.write_skipped(start_folder(options) / "skipped.csv")
+        keep_photos(start_folder(options), images)
     ranks.wait()
     return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation)
+
+
+def run_photos(options: Distill) -> tuple[str, ...]:
+    """Where the photos of a run are listed: a run that goes on has kept its list."""
+    kept = photos_file(Path(options.out))
+    return (str(kept),) if options.resume and kept.exists() else options.images
 
 
 def open_images(sources: tuple[str, ...], options: Distill, ranks: Ranks) -> ImageSet:
@@ -114,6 +121,13 @@ def open_images(sources: tuple[str, ...], options: Distill, ranks: Ranks) -> Ima
     workers = reading_workers(options.workers, ranks.world)
     with ranks.accelerator.main_process_first():
         return ImageSet.open(list(sources), cache=cache, workers=workers, shown=ranks.first)
+
+
+def keep_photos(run: Path, images: ImageSet) -> None:
+    images.write_skipped(run / "skipped.csv")
+    if images.manifest != photos_file(run).absolute():
+        photos_file(run).parent.mkdir(exist_ok=True)
+        images.save(photos_file(run))
 
 
 def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Teaching:
@@ -229,7 +243,9 @@ def ready(student: nn.Module, options: Distill, ranks: Ranks) -> nn.Module:
     """The student on its device, in the layout that convolutions like."""
     if options.sync_bn:
         if ranks.device.type != "cuda":
-            raise OptionError("--sync-bn works on CUDA only", expected=f"a CUDA device, not {ranks.device}")
+            raise OptionError(
+                f"--sync-bn on {ranks.device}", expected="a CUDA device", hint="--no-sync-bn: one batch norm a process"
+            )
         student = nn.SyncBatchNorm.convert_sync_batchnorm(student)  # type: ignore[no-untyped-call]
     student = student.to(ranks.device).to(memory_format=torch.channels_last)
     student.train()

@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from limbeck.errors import OptionError, RunError
+from limbeck.divergence import DIVERGENCES
+from limbeck.errors import OptionError, RunError, unknown_name
+from limbeck.images.policies import COLOURS
 
 Precision = Literal["auto", "float32", "bfloat16"]
 TeacherPrecision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -127,6 +129,8 @@ class Distill:
 
 # what may differ between a run and its resumption, since the result does not depend on it
 FREE = {"resume", "out", "workers", "save_every", "log_every", "track", "cache", "device", "config"}
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+EXAMPLE = "limbeck distill --images PHOTOS --teacher resnet50d --student mobilenetv3_large_100 --out RUN"
 OPTIONS = {field.name: field for field in dataclasses.fields(Distill)}
 
 
@@ -139,8 +143,20 @@ def known(options: dict[str, Any], *, source: str = "limbeck.distill") -> dict[s
     for name in options:
         if name not in OPTIONS:
             near = get_close_matches(name, OPTIONS, n=3, cutoff=0.5)
-            raise OptionError(f"{source}: unknown option '{name}'", expected=", ".join(near or sorted(OPTIONS)))
-    return {name: _shaped(name, value) for name, value in options.items()}
+            hint = f"{near[0]} in its place" if near else "limbeck distill --help"
+            expected = ", ".join(near or sorted(OPTIONS))
+            raise OptionError(f"{source}: unknown option '{name}'", expected=expected, hint=hint)
+    shaped = {name: _shaped(name, value) for name, value in options.items()}
+    for name, value in shaped.items():
+        default = OPTIONS[name].default
+        kinds = (int, float) if isinstance(default, float) else (type(default),)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise OptionError(
+                f"{source}: {name} is {value!r}",
+                expected=f"{kinds[-1].__name__}",
+                hint=f"{name}={default!r}, the default",
+            )
+    return shaped
 
 
 def _shaped(name: str, value: Any) -> Any:
@@ -162,36 +178,35 @@ def from_json(file: Path) -> dict[str, Any]:
     Traceback (most recent call last):
     limbeck.errors.RunError: no/config.json does not exist
       expected: the config.json that `limbeck distill` writes into its run folder
+      try:      --config RUN/config.json
     """
-    if not file.exists():
-        expected = "the config.json that `limbeck distill` writes into its run folder"
-        raise RunError(f"{file} does not exist", expected=expected)
+    expected, hint = "the config.json that `limbeck distill` writes into its run folder", "--config RUN/config.json"
     try:
         options = json.loads(file.read_text())
-    except ValueError as error:
-        raise RunError(f"{file} is not JSON: {error}") from error
+    except FileNotFoundError:
+        raise RunError(f"{file} does not exist", expected=expected, hint=hint) from None
+    except (ValueError, OSError) as error:
+        raise RunError(f"{file} is not JSON: {error}", expected=expected, hint=hint) from error
+    if not isinstance(options, dict):
+        raise RunError(f"{file} holds no options", expected=expected, hint=hint)
     return known(options, source=str(file))
 
 
 def resumed(asked: Distill, stored: Distill) -> Distill:
-    """The options of a stored run, with what may change taken from what is asked now."""
-    fresh = Distill()
-    changes = {}
+    """The options of a run that goes on; only what its result does not depend on may be another."""
     for name in OPTIONS:
-        now, then, default = getattr(asked, name), getattr(stored, name), getattr(fresh, name)
-        if name in ("out", "resume") or (name in FREE and now != default):
-            changes[name] = now
-        elif now not in (default, then):
+        now, then = getattr(asked, name), getattr(stored, name)
+        if now != then and name not in FREE:
             raise OptionError(
                 f"--{name.replace('_', '-')} is {now!r} now, but the run in {asked.out} was started with {then!r}",
                 expected="the options of the run that is resumed",
                 hint="leave the option out, or start a new run with another --out",
             )
-    return dataclasses.replace(stored, **changes)
+    return asked
 
 
 def validate(options: Distill) -> None:
-    """Fail on options that are missing, contradict each other, or have no sensible value."""
+    """Fail on options that are missing, unknown, contradict each other, or have no sensible value."""
     labelled = options.loss == "cross-entropy"
     for name, missing in (
         ("images", not options.images),
@@ -200,33 +215,69 @@ def validate(options: Distill) -> None:
         ("out", not options.out),
     ):
         if missing:
-            example = "limbeck distill --images PHOTOS --teacher resnet50d --student mobilenetv3_large_100 --out RUN"
-            raise OptionError(f"--{name} is missing", expected=example)
-    clashes = (
-        (labelled and options.teacher, "--loss cross-entropy learns from class folders and takes no --teacher"),
-        (labelled and options.views, "--loss cross-entropy has no soft labels to store; leave --views out"),
-        (options.store and not options.views, "--store keeps the labels of --views R; give --views as well"),
-        (options.keep_top and not options.views, "--keep-top concerns stored labels; give --views as well"),
-        (
-            options.views and options.teacher_norm == "batch",
-            "--teacher-norm batch depends on the batch, so its labels cannot be stored; leave --views out",
-        ),
-        (len(options.teacher_mean) not in (0, 3), "--teacher-mean takes three numbers, one a channel"),
-        (len(options.teacher_std) not in (0, 3), "--teacher-std takes three numbers, one a channel"),
-        (options.views % options.crops_per_read if options.crops_per_read > 0 else 1,
-         "--views must be a multiple of --crops-per-read"),
-        (options.batch % (options.crops_per_read or 1), "--batch must be a multiple of --crops-per-read"),
-        (not 0 <= options.probe < 1, "--probe is a share of the images, from 0 to below 1"),
-        (not 0 <= options.ema < 1, "--ema is a decay, from 0 to below 1"),
-        (not 0 <= options.flip <= 1, "--flip is a chance, from 0 to 1"),
-        (not 0 < options.crop_scale[0] <= options.crop_scale[1] <= 1, "--crop-scale is two shares, the smaller first"),
-    )  # fmt: skip
-    for clash, told in clashes:
+            raise OptionError(f"--{name} is missing", expected="--images, --teacher, --student and --out", hint=EXAMPLE)
+    for option, names, allowed in (
+        ("loss", (options.loss,), (*DIVERGENCES, "cross-entropy")),
+        ("colour", (options.colour,), tuple(COLOURS)),
+        ("track", options.track, (*TRACKERS, "none")),
+    ):
+        for name in names:
+            if name not in allowed:
+                raise unknown_name(option, name, allowed, option=f"--{option}")
+    for clash, found, expected, hint in (*_clashes(options), *_out_of_range(options)):
         if clash:
-            raise OptionError(told)
-    for name in ("epochs", "batch", "accumulate", "crops_per_read", "evaluate_every", "save_every", "log_every"):
-        if getattr(options, name) < 1:
-            raise OptionError(f"--{name.replace('_', '-')} is {getattr(options, name)}", expected="1 or more")
-    for name in ("lr", "weight_decay", "momentum", "warmup_epochs", "loss_eps", "views", "steps", "keep_top"):
-        if getattr(options, name) < 0:
-            raise OptionError(f"--{name.replace('_', '-')} is {getattr(options, name)}", expected="0 or more")
+            raise OptionError(found, expected=expected, hint=hint)
+
+
+Check = tuple[bool, str, str, str]  # whether it fails; what was found, what was expected, what to type
+
+
+def _clashes(options: Distill) -> tuple[Check, ...]:
+    labelled, stored, crops = options.loss == "cross-entropy", options.views > 0, options.crops_per_read
+    views = "leave it out, or --views R"
+    return (
+        (labelled and options.teacher != "", f"--loss cross-entropy with --teacher {options.teacher}",
+         "labels from class folders, or a teacher: one of them", "--loss js, or leave --teacher out"),
+        (labelled and stored, f"--loss cross-entropy with --views {options.views}",
+         "soft labels to store, which labelled photos have not", "--views 0"),
+        (options.store != "" and not stored, f"--store {options.store} without --views", "views to store", views),
+        (options.keep_top > 0 and not stored, f"--keep-top {options.keep_top} without --views",
+         "labels to store", views),
+        (stored and options.teacher_norm == "batch", f"--teacher-norm batch with --views {options.views}",
+         "answers that depend on one photo alone: those of a teacher that looks at whole batches cannot be stored",
+         "--views 0, or --teacher-norm frozen"),
+        (crops > 0 and options.views % crops > 0, f"--views {options.views} with --crops-per-read {crops}",
+         "views that are a multiple of the crops of a read", f"--views {-(-options.views // max(1, crops)) * crops}"),
+        (crops > 0 and options.batch % crops > 0, f"--batch {options.batch} with --crops-per-read {crops}",
+         "a batch that is a multiple of the crops of a read", f"--batch {-(-options.batch // max(1, crops)) * crops}"),
+        ("none" in options.track and len(options.track) > 1, f"--track {' '.join(options.track)}",
+         "trackers, or none of them", "--track none"),
+    )  # fmt: skip
+
+
+def _out_of_range(options: Distill) -> tuple[Check, ...]:
+    def flag(name: str) -> str:
+        return f"--{name.replace('_', '-')}"
+
+    def check(fails: bool, name: str, expected: str) -> Check:
+        default = OPTIONS[name].default
+        told = " ".join(f"{part:.6g}" for part in default) if isinstance(default, tuple) else default
+        return fails, f"{flag(name)} is {getattr(options, name)!r}", expected, f"{flag(name)} {told}".rstrip()
+
+    positive = "epochs", "batch", "accumulate", "crops_per_read", "evaluate_every", "save_every", "log_every"
+    numbers = "lr", "weight_decay", "momentum", "warmup_epochs", "loss_eps", "views", "steps", "keep_top"
+    sizes = "teacher_size", "student_size"
+    least, most = options.crop_scale
+    return (
+        *(check(getattr(options, name) < 1, name, "1 or more") for name in positive),
+        *(check(not getattr(options, name) >= 0, name, "0 or more") for name in (*numbers, *sizes)),
+        *(check(len(getattr(options, name)) not in (0, 3), name, "three numbers, one a channel")
+          for name in ("teacher_mean", "teacher_std")),
+        check(any(value <= 0 for value in options.teacher_std), "teacher_std", "numbers above 0"),
+        check(not 0 <= options.probe < 1, "probe", "a share of the images, from 0 to below 1"),
+        check(not 0 <= options.ema < 1, "ema", "a decay, from 0 to below 1"),
+        check(not 0 <= options.flip <= 1, "flip", "a chance, from 0 to 1"),
+        check(not 0 < least <= most <= 1, "crop_scale", "two shares from above 0 to 1, the smaller first"),
+        check(not 0 < options.crop_ratio[0] <= options.crop_ratio[1], "crop_ratio", "two ratios, the smaller first"),
+        check(options.workers < -1, "workers", "a number of processes, or -1 for the cores"),
+    )  # fmt: skip

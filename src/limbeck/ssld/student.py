@@ -11,7 +11,7 @@ from torch import nn
 
 from limbeck.checkpoints.card import WEIGHTS, Card, find, read_card, save
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.classification.models import Architecture, preprocess_of
+from limbeck.classification.models import Architecture, preprocess_of, size_args
 from limbeck.console import console
 from limbeck.errors import OptionError
 from limbeck.records import Preprocess
@@ -52,6 +52,8 @@ def make_student(options: Distill, classes: tuple[str, ...]) -> Student:
         model, preprocess = architecture.build(), card.preprocess
         start(model, folder / WEIGHTS)
     else:
+        if size:
+            args = size_args(options.student, size) | args
         architecture = Architecture.parse(options.student, classes=len(classes), args=args).local()
         model = architecture.build()
         preprocess = preprocess_of(model)

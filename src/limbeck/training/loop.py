@@ -75,7 +75,8 @@ def fit(
                 log.write(progress.done, window.close(ranks) | {"lr": rate})
             if plan.ends_epoch(progress.done) and due(plan, progress.done):
                 ranks.share_buffers(shipped)
-                log.write(progress.done, evaluate(shipped, progress.done))
+                if numbers := evaluate(shipped, progress.done):
+                    log.write(progress.done, numbers)
             if progress.done % plan.save_every == 0 or plan.ends_epoch(progress.done) or stop:
                 save()
             log.show(progress.done, finish=progress.done == plan.steps)
@@ -105,5 +106,5 @@ def ensure_finite(step: Step, trial: Pass, batch: Batch, done: int, out: Path, r
         f"step {done + 1}: {values}, gradient norm {float(norm):.4g}; images: {', '.join(names[:3])}, ... "
         f"(all {len(names)} in {listed})",
         expected="finite numbers; the weights were not touched, the last saved state is good",
-        hint="a lower --lr, --precision float32, or look at those images; then --resume",
+        hint="another --out with a lower --lr or --precision float32; or take those images away",
     )
