@@ -92,14 +92,15 @@ def _js(p: Tensor, q: Tensor, d: Tensor, eps: float) -> Tensor:
     # a = -log(p / m) = log((1 + e^d) / 2) and b = -log(q / m) = log((1 + e^-d) / 2) share log((1 + e^-|d|) / 2), the
     # bend. Where p and q nearly agree it must be exact around 0; where they hardly meet, around -log 2, then left out.
     less = torch.minimum(p, q)
-    apart = less.sum(1, keepdim=True) < APART
-    less.div_(torch.maximum(p, q).clamp_(min=TINY))
-    bend = torch.where(apart, less, d.abs().neg_().expm1_().mul_(0.5), out=less).log1p_()
-    a = torch.clamp(d, min=0).add_(bend)
-    b = d.neg_().clamp_(min=0).add_(bend)
+    apart = (less.sum(1, keepdim=True) < APART).float()
+    bend = torch.abs(d).neg_().expm1_().mul_(0.5 - 0.5 * apart)
+    less.div_(torch.maximum(p, q).clamp_(min=TINY)).mul_(apart)
+    bend.add_(less).log1p_()
+    a = torch.clamp(d, min=0, out=less).add_(bend)
+    b = torch.sub(bend, d.clamp_(max=0), out=d)
     half = torch.mul(p, a, out=bend).sum(1, keepdim=True)
     other = q.mul_(b).sum(1, keepdim=True)
-    p.mul_(a.neg_().add_(half)).mul_(0.5)
+    p.mul_(torch.sub(half * 0.5, a, alpha=0.5, out=a))
     return other.add_(half).mul_(-0.5).add_(apart, alpha=math.log(2)).squeeze(1)
 
 
@@ -205,8 +206,5 @@ def _compare_sparse(student: Tensor, teacher: Any, p: Tensor) -> tuple[Tensor, T
 
 def _softmax_into(out: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     """Fill `out` with the softmax; returns the largest logit and the sum of exp(logit - largest)."""
-    top = logits.amax(1, keepdim=True)
-    torch.sub(logits, top, out=out).exp_()
-    total = out.sum(1, keepdim=True)
-    out.div_(total)
-    return top, total
+    torch.softmax(logits, 1, out=out)
+    return logits.amax(1, keepdim=True), out.amax(1, keepdim=True).reciprocal_()
