@@ -67,6 +67,10 @@ def test_it_fails_only_when_nothing_could_be_read(trained: Path, files: list[str
         predict(trained, [])
 
 
+def test_a_folder_stands_for_the_photos_in_it(trained: Path, files: list[str], tmp_path: Path) -> None:
+    assert [answer.name for answer in predict(trained, tmp_path / "photos")] == files
+
+
 def test_a_missing_run_names_the_command_that_makes_it(tmp_path: Path, files: list[str]) -> None:
     with pytest.raises(CheckpointError, match="limbeck distill"):
         predict(tmp_path / "none", files)

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.card import find
 from limbeck.checkpoints.loaded import Loaded, load
@@ -27,7 +28,7 @@ _TOLD = 5
 class Evaluate:
     """Top-1 and top-5 where the photos lie in class folders, else agreement with the run's teacher."""
 
-    run: Positional[str]
+    run: Annotated[Positional[str], arg(metavar="RUN")]
     """A run, or a checkpoint folder."""
     images: tuple[str, ...]
     """Photos: folders (one a class, for top-1), files, lists, archives."""

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.atomic import write_atomically
 from limbeck.classification.models import Architecture, count, outline, preprocess_of, timm_names
@@ -58,7 +59,7 @@ STUDENTS = (
 class Models:
     """Students by name, with their parameters, multiply-accumulates and input size."""
 
-    pattern: Positional[str] = ""
+    pattern: Annotated[Positional[str], arg(metavar="PATTERN")] = ""
     """Part of a timm name, or a pattern with * (default: a short list of good small students)."""
 
 

@@ -4,8 +4,9 @@ import json as json_module
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.loaded import Prediction, load
 from limbeck.console import console, errors
@@ -19,10 +20,10 @@ _BATCH = 32
 class Predict:
     """What a run or checkpoint sees in photos."""
 
-    run: Positional[str]
+    run: Annotated[Positional[str], arg(metavar="RUN")]
     """A run, or a checkpoint folder."""
-    files: Positional[tuple[str, ...]]
-    """The photos."""
+    files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE...")]
+    """The photos, or folders of them."""
     json: bool = False
     """Print JSON instead of lines."""
     top: int = 5
@@ -48,9 +49,10 @@ def _predict(options: Predict) -> list[Prediction]:
     loaded = load(options.run, device=options.device)
     predictions: list[Prediction] = []
     skipped: list[Skipped] = []
-    for start in range(0, len(options.files), _BATCH):
+    files = [file for name in options.files for file in _inside(name)]
+    for start in range(0, len(files), _BATCH):
         unreadable: list[Skipped] = []
-        answers = loaded.predict(options.files[start : start + _BATCH], top=options.top, skipped=unreadable)
+        answers = loaded.predict(files[start : start + _BATCH], top=options.top, skipped=unreadable)
         for each in unreadable:
             errors.print(f"skipped {each.path}: {each.reason}", markup=False)
         if not options.json:
@@ -69,6 +71,13 @@ def _predict(options: Predict) -> list[Prediction]:
     # beside the JSON, not in it
     (errors if options.json else console).print(f"next: limbeck evaluate {options.run} --images FOLDER", markup=False)
     return predictions
+
+
+def _inside(name: str) -> list[str]:
+    """A file itself, or the files of a folder."""
+    if not Path(name).is_dir():
+        return [name]
+    return sorted(str(file) for file in Path(name).rglob("*") if file.is_file())
 
 
 def _line(answer: Prediction) -> str:
