@@ -112,7 +112,7 @@ class TeacherSpec:
     def fingerprint(self) -> str:
         """Equal for teachers that give equal answers; no model is built for it."""
         told = "\n".join([self.norm, *(member.identity() for member in self.members)])
-        return f"{self.description} {blake2b(told.encode(), digest_size=16).hexdigest()}"
+        return blake2b(told.encode(), digest_size=16).hexdigest()
 
     @property
     def description(self) -> str:
