@@ -171,9 +171,8 @@ def verdict() -> None:
     for loss in RATES:
         if rate := chosen_rate(loss):
             gain = mean([distilled("losses", loss, rate, seed) for seed in range(SEEDS)]) - labels
-            print(
-                f"{loss} at lr {rate}: {gain:+.2f} points over 50,000 labels (goal +2: {'met' if gain >= 2 else 'missed'})"
-            )
+            met = "met" if gain >= 2 else "missed"
+            print(f"{loss} at lr {rate}: {gain:+.2f} points over 50,000 labels (goal +2: {met})")
 
 
 def work(study: str | None) -> bool:

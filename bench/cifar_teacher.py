@@ -13,10 +13,11 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from cifar_models import SmallNet
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+
+from cifar_models import SmallNet
 
 
 def read_photos(archive: Path) -> tuple[Tensor, Tensor]:
