@@ -1,5 +1,6 @@
 """The kinds of teachers: by name, a limbeck checkpoint, an ONNX file, a module. Told apart before they are loaded."""
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -279,7 +280,7 @@ class Module(Member):
 
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
         return TorchNetwork(
-            self.module,
+            copy.deepcopy(self.module),  # the user's own stays as it is
             self.overrides.on(preprocess_of(self.module)),
             description=self.description,
             device=device,
