@@ -1,8 +1,14 @@
 """One drawn scene: an object or several on a textured ground, half hidden by clutter, seen by a poor camera.
 
 Colours, textures, grounds and clutter are drawn alike for every class: only shape tells one from another. What is known
-about the objects is exact, since picture and masks come from one raster. The difficulty is fixed by `Difficulty`, whose
-numbers were chosen on supervised training alone, before anything was distilled.
+about the objects is exact, since picture and masks come from one raster.
+
+The difficulty was fixed on supervised training alone, before anything was distilled: at 64 pixels, on 1,200 test scenes
+(one seed, SGD at .2, cosine, batches of 64),
+  87.6 % top-1  resnet10t with channels 24-48-96-192, 9,600 labels, 1,200 steps
+  29.3 % top-1  test_resnet with channels 16-24-32-64, 240 labels (20 a class), 700 steps
+   8.3 % top-1  chance
+To change `DIFFICULTY` is to make another data set.
 """
 
 from dataclasses import dataclass
@@ -29,21 +35,21 @@ _FREE = 255  # in the raster of owners: neither object nor clutter
 class Difficulty:
     """How hard scenes are; pairs are ranges of a uniform draw, lengths are shares of the scene's side."""
 
-    scale: tuple[float, float] = (0.5, 0.95)
-    turn: float = 0.5  # radians to either side
+    scale: tuple[float, float] = (0.55, 0.95)
+    turn: float = 0.45  # radians to either side
     stretch: float = 0.25
     bend: float = 0.2
     wobble: float = 0.035
     clutter_behind: tuple[int, int] = (0, 2)
-    clutter_before: tuple[int, int] = (0, 2)
+    clutter_before: tuple[int, int] = (0, 1)
     clutter_scale: tuple[float, float] = (0.12, 0.4)
     visible: float = 0.75  # the least share of an object that stays in sight
-    contrast: float = 60.0  # the least distance between an object's mean colour and the ground's
+    contrast: float = 65.0  # the least distance between an object's mean colour and the ground's
     chroma: float = 40.0  # spread of colours around grey
-    texture: float = 32.0  # the largest swing of a texture around its colour
+    texture: float = 30.0  # the largest swing of a texture around its colour
     light: float = 0.4
     blur: tuple[float, float] = (0.0, 0.8)  # pixels of a 64 pixel scene
-    noise: tuple[float, float] = (1.0, 12.0)
+    noise: tuple[float, float] = (1.0, 10.0)
     quality: tuple[int, int] = (55, 95)
 
 

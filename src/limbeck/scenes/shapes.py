@@ -206,7 +206,7 @@ def _key(rng: Generator) -> Outline:
     u = rng.uniform
     bow, thick, shaft = u(0.3, 0.45), u(0.11, 0.2), u(0.12, 0.2)
     sides = [4, 6, 22][rng.integers(3)]
-    hole = bow - thick
+    hole = bow * np.cos(np.pi / sides) * 0.95 - thick * 0.8  # within the flat sides
     head: Outline = [(BODY, _arc(-0.7, 0, bow * u(0.85, 1.1), bow, 0, 1, sides))]
     head.append((CUT, _arc(-0.7 + u(-0.06, 0.06), 0, hole, hole, 0, 1, 14)))
     teeth: Outline = []
