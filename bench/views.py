@@ -3,9 +3,9 @@
     python bench/views.py [--photos FOLDER_OR_ZIP]
 
 Every way reads the same JPEG files from disk, takes a random resized crop to 224 and a flip, and ends with a normalised
-float32 batch. Each runs in a process of its own, as its loader's worker would, on one thread; rounds are interleaved, and what
-counts is the CPU time of the process (the median of the rounds), so other work on the machine hardly matters. timm's own
-defaults that cost more (bicubic or random interpolation, colour jitter) are switched off: its bilinear is measured.
+float32 batch. Each runs in a process of its own on one thread; rounds are interleaved, and what counts is the CPU time
+of the process (the median of the rounds), so other work on the machine hardly matters. What costs more in timm's own
+defaults (bicubic or random interpolation, colour jitter) is switched off.
 """
 
 import argparse
@@ -33,10 +33,9 @@ def limbeck(folder: Path, crops: int) -> Iterator[Any]:
     from limbeck.images.imageset import ImageSet
     from limbeck.images.order import Order
     from limbeck.images.prepare import to_input
-    from limbeck.images.reader import Reader, keep_freed_memory
+    from limbeck.images.reader import Reader
     from limbeck.images.view import ViewPolicy
 
-    keep_freed_memory()  # as in every worker
     images = ImageSet.open(folder, cache=folder.parent / "cache", workers=1, shown=False)
     order = Order(len(images), BATCH, seed=0, crops_per_read=crops)
     reader = Reader(images, ViewPolicy(SIZE), workers=0)

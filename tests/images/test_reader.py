@@ -117,6 +117,15 @@ def test_dropout_draws_are_the_same_with_and_without_workers(images: ImageSet) -
     assert torch.equal(torch.stack(drawn[0]), torch.stack(undisturbed))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned memory needs CUDA")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pinned_batches_are_the_same(images: ImageSet, workers: int) -> None:
+    reads = [[(index, (0,)) for index in range(8)]]
+    (pinned,) = Reader(images, POLICY, workers=workers, pinned=True).batches(reads)
+    assert pinned.images.is_pinned()
+    assert same([pinned], read(images, reads))
+
+
 def test_reads_are_drawn_as_they_are_needed(images: ImageSet) -> None:
     asked = []
 
@@ -204,6 +213,7 @@ class Killed(Faulty):
         return b""
 
 
+@pytest.mark.slow  # torch looks after its workers every 5 seconds
 def test_a_worker_that_dies_says_what_to_do(images: ImageSet) -> None:
     with pytest.raises(ImagesError, match=r"a reading worker died.*\n.*\n.*--workers 0"):
         list(Reader(Killed(images), POLICY, workers=1).batches([[(1, (0,))]]))

@@ -218,6 +218,7 @@ def _stream(
     work: Callable[[Task], Result], tasks: Iterable[Task], workers: int, pinned: bool = False
 ) -> Iterator[Result]:
     """The results in the order of the tasks. The generator is our own, so that the global one does not move."""
+    keep_freed_memory()
     # torch warns of more workers than cores, twice; their number is the user's choice
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")
@@ -234,22 +235,30 @@ def _stream(
         )
         with _apart_from_main():
             results = iter(loader)
-    while True:
-        try:
-            result = next(results)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise ImagesError(
-                f"a reading worker died ({str(error).splitlines()[0]})",
-                expected=f"memory, and shared memory (/dev/shm), for {workers} workers",
-                hint=f"--workers {workers // 2}, or a smaller --batch",
-            ) from error
-        if isinstance(result, _Failure):
-            raise result.error
-        yield result
+    try:
+        while True:
+            try:
+                result = next(results)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                result = _Failure(_died(str(error), workers))
+            if isinstance(result, _Failure):
+                raise result.error
+            yield result
+    finally:
+        # ends the workers here and now, not whenever the error and its traceback are collected
+        del results
+
+
+def _died(reason: str, workers: int) -> ImagesError:
+    return ImagesError(
+        f"a reading worker died ({reason.splitlines()[0]})",
+        expected=f"memory, and shared memory (/dev/shm), for {workers} workers",
+        hint=f"--workers {workers // 2}, or a smaller --batch",
+    )
 
 
 def _unchanged(result: Any) -> Any:
@@ -261,7 +270,7 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "limbeck.images.imageset"])
     return context
 
 
@@ -292,7 +301,10 @@ def _end_with_the_main_process() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks: a kernel that clears the pages of each photo anew costs half of the time."""
+    """Let glibc keep large freed blocks: else the kernel clears the pages of each large photo and batch anew.
+
+    That is half of the time of a large photo, and most of the time of making a batch float on a CPU.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):  # not glibc
