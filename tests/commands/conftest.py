@@ -20,9 +20,10 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def quick_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One timed batch is enough where nobody looks at the images a second."""
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run ends with is looked at once, in the run of test_distill.py that is whole."""
     monkeypatch.setattr(finish, "_TIMED_SECONDS", 0.0)
+    monkeypatch.setattr(finish, "write_report", lambda run, page: run / "report.html")
 
 
 @pytest.fixture(scope="session")

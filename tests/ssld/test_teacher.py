@@ -186,7 +186,8 @@ def test_batch_statistics_are_used_in_training_views_and_nowhere_else(photos: Te
         expected = reference(to_input(photos, look.size, look.mean, look.std)).log_softmax(1)
     assert torch.allclose(teacher.log_probabilities(photos), expected, atol=1e-5)
     # the running statistics follow, as in the released code, and dropout stays off
-    moved = {k: v for k, v in model.state_dict().items() if "running" in k}
+    (member,) = teacher.members
+    moved = {k: v for k, v in member.model.state_dict().items() if "running" in k}
     assert all(torch.allclose(value, reference.state_dict()[name], atol=1e-5) for name, value in moved.items())
     assert torch.allclose(teacher.log_probabilities(photos), expected, atol=1e-5)
     assert not torch.allclose(teacher.evaluate([photos]), calm)

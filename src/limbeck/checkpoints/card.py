@@ -106,7 +106,7 @@ def read_card(path: str | Path) -> Card:
         return Card.from_dict(json.loads(file.read_text("utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{file} is no card: {error}", expected="the card.json of a limbeck checkpoint"
+            f"{file} is no card: {error}", expected="the card.json of a limbeck checkpoint", hint=_MAKE
         ) from error
 
 

@@ -111,7 +111,9 @@ def _batches(
         except (Unreadable, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if skipped is None:
-                raise ImagesError(f"{name} cannot be read: {reason}", expected="a photo") from error
+                raise ImagesError(
+                    f"{name} cannot be read: {reason}", expected="a photo", hint="leave it out"
+                ) from error
             skipped.append(Skipped(name, reason))
         if len(views) == batch:
             yield torch.stack(views), names
@@ -137,7 +139,9 @@ def _pixels(image: Any) -> Tensor:
         f"an array of {image.dtype}, {image.shape}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
     )
     raise ImagesError(
-        f"{found} is no image", expected="a path, bytes, a PIL image, or a uint8 array (height, width, 3)"
+        f"{found} is no image",
+        expected="a path, bytes, a PIL image, or a uint8 array (height, width, 3)",
+        hint="its path",
     )
 
 

@@ -30,7 +30,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"no file of weights at {path}", expected="a .safetensors or .pth file")
+        raise CheckpointError(
+            f"no file of weights at {path}", expected="a .safetensors or .pth file", hint="the path of the file itself"
+        )
     if path.suffix == ".safetensors":
         try:
             return dict(load_file(path))
@@ -39,7 +41,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if path.suffix in PICKLES:
         return _unwrapped(path, _unpickled(path))
     raise CheckpointError(
-        f"{path} is no file of weights that limbeck reads", expected=f".safetensors, {', '.join(PICKLES)}"
+        f"{path} is no file of weights that limbeck reads",
+        expected=f".safetensors, {', '.join(PICKLES)}",
+        hint="save it as .safetensors",
     )
 
 
@@ -95,7 +99,9 @@ def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         inside = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else "no table"
         raise CheckpointError(
-            f"{path} holds {inside}, and no weights", expected=f"tensors by name, or {', '.join(_WRAPPERS)}"
+            f"{path} holds {inside}, and no weights",
+            expected=f"tensors by name, or {', '.join(_WRAPPERS)}",
+            hint="torch.save(model.state_dict(), FILE)",
         )
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     for prefix in _PREFIXES:

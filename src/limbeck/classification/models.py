@@ -71,7 +71,9 @@ class Architecture:
                 raise _not_fetched(self.full_name, error) from error
             if isinstance(error, TypeError):
                 raise OptionError(
-                    f"{self.full_name} takes no such arguments: {self.args}", expected=str(error)
+                    f"{self.full_name} takes no such arguments: {self.args}",
+                    expected=str(error),
+                    hint="--student-args without them",
                 ) from error
             raise
 
@@ -105,7 +107,11 @@ def check_pretrained(architecture: Architecture) -> None:
     if architecture.builder == "timm" and not architecture.fetched:
         config = timm.get_pretrained_cfg(architecture.name)
         if config is None or not config.has_weights:
-            raise CheckpointError(f"no pretrained weights are published for {architecture.full_name}", hint=_OFFLINE)
+            raise CheckpointError(
+                f"no pretrained weights are published for {architecture.full_name}",
+                expected="weights to start from",
+                hint=_OFFLINE,
+            )
 
 
 def published(architecture: Architecture) -> dict[str, Any]:
@@ -255,11 +261,18 @@ def _split(name: str) -> tuple[str, str]:
     base, _, tag = local.partition(".")
     if builder == "torchvision" and base in _torchvision_names():
         if tag and tag not in vision.get_model_weights(base).__members__:
-            raise unknown_name(f"torchvision weights of {base}", tag, vision.get_model_weights(base).__members__)
+            raise unknown_name(
+                f"torchvision weights of {base}",
+                tag,
+                vision.get_model_weights(base).__members__,
+                hint=f"torchvision/{base}",
+            )
         return builder, local
     if builder == "timm" and timm.is_model(base):
         if tag and local not in get_arch_pretrained_cfgs(base):
-            raise unknown_name("timm model", local, get_arch_pretrained_cfgs(base))
+            raise unknown_name(
+                "timm model", local, get_arch_pretrained_cfgs(base), hint=f"{base}, for its default weights"
+            )
         return builder, local
     known = [*timm_names(), *(f"torchvision/{other}" for other in _torchvision_names())]
     hint = f"torchvision/{base}" if base in _torchvision_names() else "limbeck models PATTERN"

@@ -70,7 +70,11 @@ def _evaluate(options: Evaluate) -> dict[str, float]:
     workers = reading_workers(options.workers, 1)
     images = ImageSet.open(list(options.images), workers=workers)
     if not len(images):
-        raise ImagesError(f"no readable photo in {', '.join(options.images)}", expected="photos, or folders of them")
+        raise ImagesError(
+            f"no readable photo in {', '.join(options.images)}",
+            expected="photos, or folders of them",
+            hint="--images FOLDER",
+        )
     truth = _labels(images, loaded.classes)
     teacher = _teacher(options, loaded) if truth is None or options.teacher else None
     numbers = _measure(loaded, images, truth, teacher, options.batch, workers)

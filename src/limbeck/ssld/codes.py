@@ -25,12 +25,12 @@ _PROBABILITY = np.exp(-np.arange(_LARGEST + 1) / _PER_NAT)
 
 
 def default_keep(classes: int) -> int:
-    """How many classes a soft label keeps when nobody says: all up to 100.
+    """How many classes a soft label keeps when nobody says: all up to 100, then as many as the gradient needs.
 
-    >>> default_keep(10), default_keep(1000)
-    (10, 50)
+    >>> default_keep(10), default_keep(1000), default_keep(21841)
+    (10, 100, 200)
     """
-    return classes if classes <= 100 else min(classes, 50)
+    return min(classes, 100) if classes <= 10_000 else 200
 
 
 def kept(classes: int, keep: int) -> int:
@@ -57,7 +57,9 @@ def encode(logits: Tensor, keep: int) -> SoftLabels:
     keep = kept(classes, keep)
     log_probability = logits.detach().float().log_softmax(1)
     if log_probability.isnan().any():
-        raise TeacherError("the teacher's answers hold nan", expected="finite numbers", hint="--teacher-precision fp32")
+        raise TeacherError(
+            "the teacher's answers hold nan", expected="finite numbers", hint="--teacher-precision float32"
+        )
     if keep == classes:
         labels = SoftLabels(None, log_probability, log_probability.new_full((len(logits),), -torch.inf), classes)
     else:

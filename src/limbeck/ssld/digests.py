@@ -23,7 +23,7 @@ def file_digest(path: Path) -> str:
     """
     path = path.resolve()
     if not path.is_file():
-        raise CheckpointError(f"no file at {path}", expected="a file of weights")
+        raise CheckpointError(f"no file at {path}", expected="a file of weights", hint="--teacher-weights FILE")
     known = cache_root() / "digests.json"
     status = path.stat()
     stamp = [status.st_size, status.st_mtime_ns]

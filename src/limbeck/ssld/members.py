@@ -47,7 +47,11 @@ class Overrides:
     def __post_init__(self) -> None:
         for name, value in (("mean", self.mean), ("std", self.std)):
             if value is not None and len(value) != 3:
-                raise OptionError(f"--teacher-{name} has {len(value)} numbers", expected="three, one a channel")
+                raise OptionError(
+                    f"--teacher-{name} has {len(value)} numbers",
+                    expected="three, one a channel",
+                    hint=f"--teacher-{name} 0.5 0.5 0.5",
+                )
 
     def on(self, preprocess: Preprocess) -> Preprocess:
         given: dict[str, Any] = {"mean": self.mean, "std": self.std}
@@ -87,7 +91,11 @@ class TorchNetwork(Network):
         licence: str | None = None,
     ) -> None:
         if precision not in ("float32", *_AUTOCAST):
-            raise OptionError(f"--teacher-precision {precision}", expected=", ".join(("float32", *_AUTOCAST)))
+            raise OptionError(
+                f"--teacher-precision {precision}",
+                expected=", ".join(("float32", *_AUTOCAST)),
+                hint="--teacher-precision float32",
+            )
         self.model = model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.preprocess, self.description, self.licence = preprocess, description, licence
         self._device, self._precision, self._batch_norm = device, precision, batch_norm
@@ -130,6 +138,7 @@ class TorchNetwork(Network):
             raise TeacherError(
                 f"the teacher {self.description} answers {found} to one image",
                 expected="one row of logits, one a class",
+                hint="a classifier with its head: its features alone cannot teach",
             )
         return int(logits.shape[1])
 
@@ -255,6 +264,7 @@ class OnnxFile(Member):
             raise OptionError(
                 f"--teacher-norm batch with {self.file}",
                 expected="a PyTorch teacher: ONNX norms are frozen",
+                hint="--teacher-norm frozen",
             )
         return OnnxNetwork(self.file, self.overrides, device)
 
@@ -297,13 +307,18 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
         raise OptionError(
             f"--teacher-weights {weights} beside {teacher if isinstance(teacher, str) else 'a module'}",
             expected="weights for a teacher that is given by name; the others bring their own",
+            hint="leave --teacher-weights out, or --teacher NAME",
         )
     if isinstance(teacher, nn.Module):
         return Module(teacher, overrides)
     path = Path(teacher).expanduser()
     if path.suffix == ".onnx":
         if not path.is_file():
-            raise CheckpointError(f"no ONNX file at {path}", expected="an .onnx file that maps images to logits")
+            raise CheckpointError(
+                f"no ONNX file at {path}",
+                expected="an .onnx file that maps images to logits",
+                hint="--teacher PATH/MODEL.onnx",
+            )
         return OnnxFile(path, overrides)
     if is_checkpoint(path) or (teacher.startswith((".", "/", "~")) and not path.is_file()):
         return Checkpoint(find(path), teacher, overrides)

@@ -26,7 +26,9 @@ class OnnxNetwork(Network):
             import onnxruntime
         except ImportError as error:
             raise TeacherError(
-                f"the teacher {file} needs onnxruntime, which is not installed", hint="pip install limbeck[onnx]"
+                f"the teacher {file} needs onnxruntime, which is not installed",
+                expected="onnx and onnxruntime",
+                hint="pip install limbeck[onnx]",
             ) from error
         known = onnxruntime.get_available_providers()
         wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
@@ -35,7 +37,9 @@ class OnnxNetwork(Network):
             self._session = onnxruntime.InferenceSession(str(file), providers=providers)
             initial = onnx.load(str(file), load_external_data=False).graph.initializer
         except Exception as error:  # onnxruntime has no exception of its own to name
-            raise TeacherError(f"{file} cannot be read: {error}", expected="an ONNX model") from error
+            raise TeacherError(
+                f"{file} cannot be read: {error}", expected="an ONNX model", hint="export it again"
+            ) from error
         self._device = device
         self._input, self._batch, size = _image_input(file, self._session, overrides)
         self.description, self.names, self.licence = file.name, None, None
@@ -60,7 +64,11 @@ class OnnxNetwork(Network):
         logits = next((output for output in outputs if output.ndim == 2), None)
         if logits is None:
             shapes = ", ".join(str(output.shape) for output in outputs)
-            raise TeacherError(f"{self.description} answers {shapes}", expected="one row of logits for each image")
+            raise TeacherError(
+                f"{self.description} answers {shapes}",
+                expected="one row of logits for each image",
+                hint="export the classifier with its head",
+            )
         rows: Floats = logits[: len(inputs)].astype(np.float32)
         return rows
 
@@ -71,12 +79,16 @@ def _image_input(file: Path, session: Any, overrides: Overrides) -> tuple[str, i
     shape = inputs[0].shape
     if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (3, "3") or inputs[0].type != "tensor(float)":
         told = "; ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
-        raise TeacherError(f"{file} takes {told}", expected="one float32 input of [batch, 3, height, width]")
+        raise TeacherError(
+            f"{file} takes {told}", expected="one float32 input of [batch, 3, height, width]", hint="export it so"
+        )
     batch, _, height, width = shape
     if isinstance(height, int) and isinstance(width, int):
         if overrides.size and (overrides.size, overrides.size) != (height, width):
             raise OptionError(
-                f"--teacher-size {overrides.size} with {file}, which takes {height} x {width}", hint="leave it out"
+                f"--teacher-size {overrides.size} with {file}, which takes {height} x {width}",
+                expected="its own size",
+                hint="leave it out",
             )
         size = height, width
     else:

@@ -140,10 +140,11 @@ def check_classes(student: Sequence[str], teacher: Sequence[str]) -> None:
         raise OptionError(
             f"student and teacher call {len(odd)} classes differently: {', '.join(odd[:5])}",
             expected="the same classes in the same order",
+            hint="a student by its timm name takes the teacher's",
         )
 
 
-_CURE = "--teacher-weights FILE, --teacher-mean R,G,B, --teacher-std R,G,B; or --no-check-teacher"
+_CURE = "--teacher-weights FILE, --teacher-mean R G B, --teacher-std R G B; or --no-check-teacher"
 
 
 def check_answers(log_probabilities: Tensor) -> None:
@@ -205,7 +206,11 @@ def _agreed_classes(members: Sequence[Network]) -> int:
     counts = [member.classes for member in members]
     if len(set(counts)) > 1:
         told = ", ".join(f"{member.description} {member.classes:,}" for member in members)
-        raise TeacherError(f"the teachers differ in their class counts: {told}", expected="one class count")
+        raise TeacherError(
+            f"the teachers differ in their class counts: {told}",
+            expected="one class count",
+            hint="--teacher with those of one count",
+        )
     return counts[0]
 
 
@@ -217,6 +222,7 @@ def _agreed_names(members: Sequence[Network]) -> tuple[str, ...] | None:
             raise TeacherError(
                 f"{known[0][0]} and {description} call {len(odd)} classes differently: {', '.join(odd[:3])}",
                 expected="teachers of the same classes in the same order",
+                hint="--teacher with one of them",
             )
     if len(known) not in (0, len(members)):
         console.print("not every teacher names its classes: they are taken to be in the same order")
