@@ -62,10 +62,17 @@ def numbered(count: int) -> tuple[str, ...]:
 def find_classes(folders: Iterable[str], classes: Sequence[str]) -> dict[str, int]:
     """The class of every folder that is called after one: by name, WordNet id, loosely spelt name, or number.
 
+    Where nobody named the classes and there is a folder for each, they are taken in the folders' order, as everybody
+    does who trains on class folders.
+
     >>> find_classes(["Fire_Truck", "n01443537_x", "cat"], ["cat", "fire truck"])
     {'Fire_Truck': 1, 'cat': 0}
+    >>> find_classes(["dog", "cat"], ["0", "1"])
+    {'cat': 0, 'dog': 1}
     """
     names = sorted(set(folders))
+    if tuple(classes) == numbered(len(names)) and not any(name.isdecimal() for name in names):
+        return {name: number for number, name in enumerate(names)}
     tables = _tables(names, classes)
     found = {folder: _look_up(folder, tables) for folder in names}
     return {folder: index for folder, index in found.items() if index is not None}
