@@ -190,6 +190,27 @@ def test_labels_commit_by_themselves_when_many_wait(tmp_path: Path, monkeypatch:
     assert len(open_store(tmp_path)) == 500
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory")
+def test_memory_does_not_grow_with_what_was_looked_up(tmp_path: Path) -> None:
+    keys, labels = some_keys(20_000), encode(some_logits(1000, 1000), 1000)
+    store = open_store(tmp_path, classes=1000, keep=1000)
+    for start in range(0, 20_000, 1000):
+        store.add(keys[start : start + 1000], zeros(1000), labels)
+    store.commit()
+    assert store.bytes_for(20_000) > 40e6
+    before = _mapped_megabytes()
+    assert store.covers(keys, zeros(20_000))
+    order = np.random.default_rng(0).permutation(20_000)
+    for start in range(0, 20_000, 250):
+        store.look_up(keys[order[start : start + 250]], zeros(250))
+    assert _mapped_megabytes() - before < 10
+
+
+def _mapped_megabytes() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) / 1024
+
+
 # Whose labels they are
 
 

@@ -63,7 +63,7 @@ class Block:
 
     first: NDArray[np.uint64]
     records: Records  # second, number and the fields of the label
-    path: Path | None = None
+    mapped: mmap.mmap | None = None
 
     def __len__(self) -> int:
         return len(self.first)
@@ -83,6 +83,11 @@ class Block:
             wanted = wanted[~same]
             at[wanted] += 1
         return rows
+
+    def release(self) -> None:
+        """Give the mapped pages back, which would count as this process's memory; the system's cache keeps them."""
+        if self.mapped is not None and hasattr(self.mapped, "madvise"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def layout(classes: int, keep: int) -> np.dtype[Any]:
@@ -145,12 +150,12 @@ def open_shard(path: Path, kind: np.dtype[Any], facts: dict[str, Any], advance: 
         found = {key: header.get(key) for key in facts}
         if found != facts or header["record"] != json.loads(json.dumps(kind.descr)):
             raise DamagedShard(f"it belongs to another store: {found}")
-        return _map(stream, header["count"], _START + 4 + length, kind, path)
+        return _map(stream, header["count"], _START + 4 + length, kind)
 
 
-def _map(stream: BinaryIO, count: int, offset: int, kind: np.dtype[Any], path: Path) -> Block:
+def _map(stream: BinaryIO, count: int, offset: int, kind: np.dtype[Any]) -> Block:
     mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     if hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_RANDOM)  # labels are asked for in random order: read no neighbours
     first = np.frombuffer(mapped, "<u8", count, offset)
-    return Block(first, np.frombuffer(mapped, kind, count, offset + 8 * count), path)
+    return Block(first, np.frombuffer(mapped, kind, count, offset + 8 * count), mapped)

@@ -97,13 +97,16 @@ class SoftLabelStore:
         records, hit = np.zeros(len(keys), self._kind), np.zeros(len(keys), bool)
         for rows, block, at in self._find(Names.of(keys, numbers)):
             records[rows], hit[rows] = block.records[at], True
+        self._release()
         return unpack(records, self.stamp.classes), hit
 
     def covers(self, keys: Keys, numbers: Numbers) -> bool:
         """Whether there is a label for every one of these views."""
         for start in range(0, len(keys), _MANY):
             names = Names.of(keys[start : start + _MANY], numbers[start : start + _MANY])
-            if sum(len(rows) for rows, _, _ in self._find(names)) < len(names):
+            held = sum(len(rows) for rows, _, _ in self._find(names))
+            self._release()
+            if held < len(names):
                 return False
         return True
 
@@ -121,6 +124,7 @@ class SoftLabelStore:
         new = np.ones(len(names), bool)
         for rows, _, _ in self._find(names):
             new[rows] = False
+        self._release()
         _, once = np.unique(
             np.stack([names.first, names.second, names.number.astype(np.uint64)]), return_index=True, axis=1
         )
@@ -168,6 +172,10 @@ class SoftLabelStore:
 
     def _blocks(self) -> list[Block]:
         return [*self._shards.values(), *self._pending]
+
+    def _release(self) -> None:
+        for block in self._shards.values():
+            block.release()
 
     def _find(self, names: Names) -> list[tuple[NDArray[np.int64], Block, NDArray[np.int64]]]:
         """(positions in names, block, rows in that block), each position at most once."""
