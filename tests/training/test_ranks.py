@@ -29,7 +29,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     for name, gradient in one.items():
         error = (two[name] - gradient).norm() / gradient.norm()
         assert error < 1e-5, f"{name}: {error}"
-    losses = [[record["loss"] for record in read_metrics(tmp_path / name) if "loss" in record] for name in ("one", "two")]
+    records = [read_metrics(tmp_path / name) for name in ("one", "two")]
+    losses = [[record["loss"] for record in run if "loss" in record] for run in records]
     torch.testing.assert_close(torch.tensor(losses[1]), torch.tensor(losses[0]), rtol=1e-5, atol=0)
 
 

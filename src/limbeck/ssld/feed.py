@@ -27,15 +27,16 @@ class Feed:
         workers: int,
         rank: int = 0,
         world: int = 1,
+        pinned: bool = False,
         store: SoftLabelStore | None = None,
         truth: torch.Tensor | None = None,
     ) -> None:
         self.photos, self.policy, self.order, self.steps, self.workers = photos, policy, order, steps, workers
-        self.rank, self.world, self.store, self.truth = rank, world, store, truth
+        self.rank, self.world, self.pinned, self.store, self.truth = rank, world, pinned, store, truth
 
     def __call__(self, done: int, replaced: dict[int, int]) -> Iterator[PhotoBatch]:
         reads = (self.order.reads(step, self.rank, self.world) for step in range(done, self.steps))
-        reader = Reader(self.photos, self.policy, workers=self.workers, replaced=dict(replaced))
+        reader = Reader(self.photos, self.policy, workers=self.workers, replaced=replaced, pinned=self.pinned)
         for step, batch in enumerate(reader.batches(reads), done):
             if self.store is not None and step % self.order.steps_per_epoch == 0:
                 self.store.refresh()

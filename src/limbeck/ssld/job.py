@@ -86,7 +86,8 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
     store = open_store(options, policy, teaching, len(photos) + len(held)) if options.views and teaching else None
     feed = Feed(
-        photos, policy, order, steps=plan.steps, workers=workers, rank=ranks.rank, world=ranks.world, store=store,
+        photos, policy, order, steps=plan.steps, workers=workers, rank=ranks.rank, world=ranks.world,
+        pinned=ranks.device.type == "cuda", store=store,
         truth=labels.truth if labels else None,
     )  # fmt: skip
 
