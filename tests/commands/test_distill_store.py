@@ -62,10 +62,15 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_the_teacher_runs_in_the_first_epochs_only(odd: Path, teacher: Path, tmp_path: Path, asked: list[int]) -> None:
-    run(odd, teacher, tmp_path / "run", **SHARED)
-    steps = records(tmp_path / "run")
-    assert len(steps) == 4 * 4, "57 photos, 6 held out: three batches and a bit"
+@pytest.mark.parametrize("probe", [0.0, 0.1])
+def test_the_teacher_runs_in_the_first_epochs_only(
+    probe: float, odd: Path, teacher: Path, tmp_path: Path, asked: list[int]
+) -> None:
+    shared = {"views": 2, "probe": probe, "store": str(tmp_path / "store")}
+    run(odd, teacher, tmp_path / "run", **shared)
+    assert len(records(tmp_path / "run")) == 4 * 4, "57 photos, some held out: three batches and a bit"
+    assert asked == [16] * 8
+    run(odd, teacher, tmp_path / "next", **shared | {"seed": 1})
     assert asked == [16] * 8
 
 

@@ -78,9 +78,14 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     ranks = start_ranks(options.device, options.track, Path(options.out))
     console.quiet = not ranks.first
     started = time.monotonic()
-    job = prepare(options, ranks, module)
     try:
+        job = prepare(options, ranks, module)
         model = train(job)
+        if ranks.first:
+            finish(job, model, compare)
+            console.print(f"done in {duration(time.monotonic() - started)}")
+            console.print(f"next: limbeck predict {options.out} PHOTO...", markup=False)
+        ranks.wait()
     except Interrupted as stopped:
         raise Interrupted(stopped.found, hint=resume_command(options.out)) from None
     except OSError as error:  # a line of a log: states and stores tell of a full disk by themselves
@@ -94,11 +99,6 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     finally:
         console.quiet = False
         ranks.accelerator.end_training()
-    if ranks.first:
-        finish(job, model, compare)
-        console.print(f"done in {duration(time.monotonic() - started)}")
-        console.print(f"next: limbeck predict {options.out} PHOTO...", markup=False)
-    ranks.wait()
     return load(job.run / "student")
 
 
@@ -131,7 +131,7 @@ def train(job: Job) -> nn.Module:
         return numbers
 
     store = job.feed.store
-    return fit(job.step, job.feed, plan, evaluate, job.run, ranks, store.commit if store else lambda: None)
+    return fit(job.step, job.feed, plan, evaluate, job.run, ranks, store.commit if store is not None else lambda: None)
 
 
 def settings(options: Distill) -> str:

@@ -42,7 +42,7 @@ def fit(
 
     def save() -> None:
         settle()
-        ranks.wait()
+        progress.replaced = ranks.union(progress.replaced)  # and every process has settled
         if ranks.first:
             save_state(out, step, optimizer, average, progress)
 

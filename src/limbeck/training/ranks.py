@@ -40,6 +40,14 @@ class Ranks:
             dist.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
+    def union(self, known: dict[int, int]) -> dict[int, int]:
+        """What any process knows."""
+        if self.world == 1:
+            return known
+        told: list[dict[int, int]] = [{} for _ in range(self.world)]
+        dist.all_gather_object(told, known)
+        return {key: value for each in told for key, value in each.items()}
+
     def average(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over the processes."""
         if self.world == 1 or not tensors:

@@ -1,0 +1,74 @@
+"""limbeck distill in two processes: the losses and the weights of one."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from limbeck.errors import OptionError
+from limbeck.images.imageset import ImageSet
+from limbeck.images.order import Order
+from limbeck.training.state import read_progress
+from tests.commands.tiny import command, finished, line, options, records, run
+
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port")
+ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port")
+# no norm that looks at the batch, and no dropout: all that a process does depends on its photos alone
+CALM: dict[str, Any] = {"student": "test_vit", "steps": 20, "probe": 0.1, "lr": 0.4}
+
+
+def vanished(photos: Path, root: Path) -> Path:
+    """A manifest of photos of which some are gone."""
+    copy = shutil.copytree(photos, root / "photos")
+    ImageSet.open([copy], shown=False).save(root / "list.arrow")
+    for path in sorted(copy.iterdir())[::11]:
+        path.unlink()
+    return root / "list.arrow"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "views", "port"), [(TORCHRUN, 0, "29611"), (TORCHRUN, 2, "29612"), (ACCELERATE, 0, "29613")]
+)
+def test_two_processes_are_as_one(
+    launcher: tuple[str, ...], views: int, port: str, photos: Path, teacher: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    gone = vanished(photos, tmp_path)
+    run(gone, teacher, one, views=views, **CALM)
+    given = options(gone, teacher, two, views=views, track=("tensorboard",), **CALM)
+    said = finished(command(line(given), launcher=(*launcher, port)))
+    assert said.count("next: limbeck predict") == 1, "one of them speaks"
+    assert said.count("step 20/20") == 1
+    assert json.loads((two / "environment.json").read_text())["processes"] == 2
+    mine, theirs = records(one), records(two)
+    assert [each["step"] for each in theirs] == list(range(1, 21))
+    for a, b in zip(mine, theirs, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
+        assert b["agreement"] == pytest.approx(a["agreement"], abs=1e-6)
+    weights = [safetensors.torch.load_file(out / "student" / "model.safetensors") for out in (one, two)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)
+    assert len(read_progress(one).replaced) > 2
+    assert read_progress(two).replaced == read_progress(one).replaced
+    lines = [(out / "metrics.jsonl").read_text().splitlines() for out in (one, two)]
+    probes = [[text for text in each if "probe_js" in text] for each in lines]
+    assert len(probes[0]) == len(probes[1]) == 4
+
+
+@pytest.mark.slow
+def test_a_fault_ends_all_processes(photos: Path, teacher: Path, tmp_path: Path) -> None:
+    given = options(photos, teacher, tmp_path / "run", **CALM) | {"batch": 15}
+    said = finished(command(line(given), launcher=(*TORCHRUN, "29614")), expect=1)
+    assert "a batch of 15 over 2 processes" in said
+    assert "--batch 16" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_processes_cannot_share() -> None:
+    with pytest.raises(OptionError, match="--batch 16"):
+        Order(96, 15, 0).reads(0, 0, 2)
