@@ -74,7 +74,8 @@ def test_ten_kills(
     for step in kills:
         killed(words, tmp_path / "cut", step)
         words = resume(tmp_path / "cut")
-    finished(command(words))
+    said = finished(command(words))
+    assert "going on after step " in said
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     steps = [(each["step"], each["loss"]) for each in records(tmp_path / "cut")]
     assert steps == [(each["step"], each["loss"]) for each in records(tmp_path / "whole")]

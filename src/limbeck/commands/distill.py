@@ -21,6 +21,7 @@ from limbeck.ssld.options import Distill, from_json, known, validate
 from limbeck.ssld.probe import accuracy
 from limbeck.tables import look_up
 from limbeck.training.loop import fit
+from limbeck.training.state import read_progress
 
 
 def distill(
@@ -110,8 +111,11 @@ def train(job: Job) -> nn.Module:
     plan, ranks = job.plan, job.ranks
     console.print(
         f"{plan.steps:,} steps of {plan.batch} ({plan.steps / plan.steps_per_epoch:,.1f} epochs) on {ranks.device}, "
-        f"student {job.options.precision}, teacher {job.options.teacher_precision}"
+        f"student {job.options.precision}" + (f", teacher {job.options.teacher_precision}" if job.teaching else "")
     )
+    done = read_progress(job.run).done
+    if done:
+        console.print(f"going on after step {done:,}")
     console.print(
         f"{settings(job.options)}; the rest is the recipe's, all of it in {job.run / 'config.json'}", markup=False
     )

@@ -55,7 +55,7 @@ def ask_teacher(
         return Probe(photos, store.look_up(photos.keys, numbers)[0])
     parts: list[SoftLabels] = []
     kept: list[Tensor] = []
-    batches = evaluation_batches(photos, teaching.facts.preprocesses, batch=_BATCH, workers=workers)
+    batches = evaluation_batches(photos, teaching.facts.preprocesses, batch=_BATCH, workers=_hands(photos, workers))
     with progress("asking the teacher about the held-out photos", len(photos)) as advance:
         for batch in batches:
             parts.append(encode(teaching.teacher.evaluate(batch.views)).to("cpu"))
@@ -89,15 +89,18 @@ def answers_of(
     """The student's logits on its evaluation crop: (logits, rows of `photos`) a batch."""
     training = student.training
     student.eval()
-    # a handful of photos is decoded sooner than a worker starts
-    hands = workers if len(photos) > _FEW else 0
     try:
-        for batch in evaluation_batches(photos, [inputs.preprocess], batch=_BATCH, workers=hands):
+        for batch in evaluation_batches(photos, [inputs.preprocess], batch=_BATCH, workers=_hands(photos, workers)):
             with torch.inference_mode():
                 logits = inputs.run(student, batch.views[0].to(device))
             yield logits, batch.indices
     finally:
         student.train(training)
+
+
+def _hands(photos: ImageSet, workers: int) -> int:
+    """A handful of photos is decoded sooner than a worker starts."""
+    return workers if len(photos) > _FEW else 0
 
 
 def accuracy(

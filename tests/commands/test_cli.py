@@ -1,0 +1,88 @@
+"""The command line itself: verbs, help, errors, exit status."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from limbeck import cli
+from limbeck.ssld.options import OPTIONS
+
+
+def ended(words: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    return caught.value.code
+
+
+def test_it_runs_as_a_module_and_imports_nothing_heavy_for_its_help() -> None:
+    code = "import sys, limbeck.cli; limbeck.cli.usage(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    shown = subprocess.run([sys.executable, "-m", "limbeck", "--version"], capture_output=True, text=True)
+    assert (shown.returncode, shown.stdout) == (0, f"limbeck {version('limbeck')}\n")
+
+
+@pytest.mark.parametrize(("words", "status"), [([], 2), (["-h"], 0), (["--help"], 0)])
+def test_without_a_verb_it_lists_them(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(words) == status
+    shown = "".join(capsys.readouterr())
+    for verb, command in cli.COMMANDS.items():
+        assert verb in shown
+        assert command.about in shown
+
+
+@pytest.mark.parametrize("verb", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_verb_has_help(verb: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended([verb, flag]) == 0
+    shown = capsys.readouterr().out
+    assert f"limbeck {verb}" in shown
+    assert cli.COMMANDS[verb].about[1:].split(",")[0][:30] in " ".join(shown.split())
+
+
+def test_the_help_of_distill_has_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(["distill", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in OPTIONS:
+        assert f"--{name.replace('_', '-')}" in shown
+
+
+def test_an_unknown_verb_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(["distil"]) == 2
+    told = capsys.readouterr().err
+    assert "unknown command 'distil'" in told
+    assert "expected: distill" in told
+    assert "try:      limbeck --help" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["distill", "--epocs", "3"], "--epochs"),
+        (["distill", "--epochs", "many"], "int"),
+        (["distill", "--teacher-norm", "warm"], "frozen"),
+        (["predict"], "RUN"),
+        (["evaluate", "run"], "--images"),
+    ],
+)
+def test_words_that_do_not_parse(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(words) == 2
+    assert told in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_an_error_of_the_user_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(["predict", "no/run", "photo.jpg"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: no checkpoint in no/run\n  expected: ")
+    assert "  try:      limbeck distill" in err
+
+
+def test_ctrl_c_before_anything_is_saved(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(words: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "dispatch", interrupted)
+    assert ended(["models"]) == 130
+    assert "interrupted" in capsys.readouterr().err
