@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,27 +12,32 @@ from limbeck.divergence import divergence
 from limbeck.errors import OptionError
 from limbeck.images.imageset import ImageSet
 from limbeck.images.order import Order
-from limbeck.images.reader import evaluation_batches
 from limbeck.images.view import ViewPolicy
 from limbeck.records import SoftLabels
 from limbeck.ssld.devices import reading_workers, student_precision, teacher_precision
 from limbeck.ssld.feed import Feed
-from limbeck.ssld.folder import photos_file, start_folder
+from limbeck.ssld.folder import start_folder
 from limbeck.ssld.holdout import hold_out
 from limbeck.ssld.labels import Labels, labels_of
+from limbeck.ssld.opening import (
+    check_teacher,
+    class_names,
+    keep_photos,
+    open_images,
+    open_store,
+    open_teacher,
+    run_photos,
+)
 from limbeck.ssld.options import Distill
 from limbeck.ssld.probe import Probe, ask_teacher
 from limbeck.ssld.step import Distance, LabelledStep, LabelSource, SoftLabelStep, StudentInput
-from limbeck.ssld.store import SoftLabelStore, check_space, default_keep, encode, read_stamp
+from limbeck.ssld.store import default_keep, encode
 from limbeck.ssld.student import Student, make_student
-from limbeck.ssld.teacher import TeacherSpec, check_answers
-from limbeck.ssld.teaching import TeacherFacts, Teaching
+from limbeck.ssld.teaching import Teaching
 from limbeck.step import Step
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
 from limbeck.training.schedule import warmup_steps
-
-CHECKED = 64
 
 
 @dataclass(frozen=True)
@@ -59,107 +63,71 @@ class Job:
 
 
 def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> Job:
-    """Look at the photos and the models, and make the run folder."""
-    workers = reading_workers(options.workers, ranks.world)
+    """Look at the photos and the models, and make the run folder when nothing is left that cannot work."""
     images = open_images(run_photos(options), options, ranks)
     photos, held = hold_out(images, options.probe)
     console.print(f"{len(photos):,} photos to learn from, {len(held):,} held out, {len(images.skipped):,} skipped")
-
-    labels = labels_of(photos) if options.loss == "cross-entropy" else None
-    teaching = None
-    if labels is None:
-        options = replace(options, teacher_precision=teacher_precision(options.teacher_precision, ranks.device))
-        teaching = open_teacher(options, ranks, module)
-    classes = labels.classes if labels else class_names(teaching)
-    student = make_student(options, classes)
     options = replace(
         options,
         precision=student_precision(options.precision, ranks.device),
+        teacher_precision=teacher_precision(options.teacher_precision, ranks.device),
+    )
+    labels = labels_of(photos) if options.loss == "cross-entropy" else None
+    teaching = open_teacher(options, ranks, module) if labels is None else None
+    classes = class_names(teaching) if teaching else labels.classes if labels else ()
+    student = make_student(options, classes)
+    options = replace(
+        options,
         student_size=student.preprocess.size[0],
         keep_top=(options.keep_top or default_keep(len(classes))) if options.views else 0,
     )
-    inputs = StudentInput(student.preprocess, options.precision)
-    policy = view_policy(options, student, teaching)
     order = Order(len(photos), options.batch, options.seed, options.views, options.crops_per_read)
     order.reads(0, ranks.rank, ranks.world)  # a batch that these processes cannot share is told before anything is made
     plan = make_plan(options, order.steps_per_epoch)
     evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
-    store = open_store(options, policy, teaching, len(photos) + len(held)) if options.views and teaching else None
+    policy = view_policy(options, student, teaching)
     feed = Feed(
-        photos, policy, order, steps=plan.steps, workers=workers, rank=ranks.rank, world=ranks.world,
-        pinned=ranks.device.type == "cuda", store=store,
+        photos,
+        policy,
+        order,
+        steps=plan.steps,
+        workers=reading_workers(options.workers, ranks.world),
+        rank=ranks.rank,
+        world=ranks.world,
+        pinned=ranks.device.type == "cuda",
+        store=open_store(options, policy, teaching, len(images)) if options.views and teaching else None,
         truth=labels.truth if labels else None,
-    )  # fmt: skip
-
+    )
+    inputs = StudentInput(student.preprocess, options.precision)
     model = ready(student.model, options, ranks)
     step: Step = LabelledStep(model, inputs)
     probe = None
     if teaching is not None:
-        if options.check_teacher and not feed.covered():
-            check_teacher(teaching, photos)
-        probe = ask_teacher(held, teaching, encoder(options, classes), workers, store) if len(held) else None
-        if not teaching.loaded:
-            console.print("the store has every label that this run needs: the teacher is not loaded")
-        source = LabelSource(
-            teaching.log_probabilities, encoder(options, classes) if store is not None else None, feed.keep
-        )
-        step = SoftLabelStep(model, inputs, distance(options), options.loss.replace("-", "_"), source)
+        probe = ask(options, teaching, feed, held)
+        step = soft_label_step(options, teaching, feed, model, inputs)
     if ranks.first:
         keep_photos(start_folder(options), images)
     ranks.wait()
     return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation)
 
 
-def run_photos(options: Distill) -> tuple[str, ...]:
-    """Where the photos of a run are listed: a run that goes on has kept its list."""
-    kept = photos_file(Path(options.out))
-    return (str(kept),) if options.resume and kept.exists() else options.images
+def ask(options: Distill, teaching: Teaching, feed: Feed, held: ImageSet) -> Probe | None:
+    """Check the teacher, and ask it about the held-out photos; a store that knows everything speaks for it."""
+    if options.check_teacher and not feed.covered():
+        check_teacher(teaching, feed.photos)
+    keep = encoder(options, teaching.facts.classes)
+    probe = ask_teacher(held, teaching, keep, feed.workers, feed.store) if len(held) else None
+    if not teaching.loaded:
+        console.print("the store has every label that this run needs: the teacher is not loaded")
+    return probe
 
 
-def open_images(sources: tuple[str, ...], options: Distill, ranks: Ranks) -> ImageSet:
-    """The photos; one process looks at them, the others read what it found."""
-    cache = Path(options.cache) if options.cache else None
-    workers = reading_workers(options.workers, ranks.world)
-    with ranks.accelerator.main_process_first():
-        return ImageSet.open(list(sources), cache=cache, workers=workers, shown=ranks.first)
-
-
-def keep_photos(run: Path, images: ImageSet) -> None:
-    images.write_skipped(run / "skipped.csv")
-    if images.manifest != photos_file(run).absolute():
-        photos_file(run).parent.mkdir(exist_ok=True)
-        images.save(photos_file(run))
-
-
-def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Teaching:
-    """The teacher; what a soft-label store tells of it is believed, so that it need not be loaded."""
-    if options.teacher.startswith("python:") and module is None:
-        raise OptionError(
-            f"the teacher of this run was a module from Python ({options.teacher.removeprefix('python:')})",
-            expected="the same module again",
-            hint=f"limbeck.distill(teacher=module, out={options.out!r}, resume=True)",
-        )
-    spec = TeacherSpec.parse(
-        module if module is not None else options.teacher,
-        weights=options.teacher_weights or None,
-        size=options.teacher_size or None,
-        mean=options.teacher_mean or None,
-        std=options.teacher_std or None,
-        norm=options.teacher_norm,
-    )
-    stamp = read_stamp(store_root(options)) if options.views else None
-    facts = None
-    if stamp is not None and stamp.teacher == spec.fingerprint and "teacher" in stamp.extra:
-        facts = TeacherFacts.from_dict(stamp.extra["teacher"])
-    teaching = Teaching(spec, ranks.device, options.teacher_precision, facts)
-    licence = f", licence {teaching.facts.licence}" if teaching.facts.licence else ""
-    console.print(f"teacher {teaching.facts.description}: {teaching.facts.classes:,} classes{licence}", markup=False)
-    return teaching
-
-
-def class_names(teaching: Teaching | None) -> tuple[str, ...]:
-    assert teaching is not None
-    return teaching.facts.names or tuple(str(index) for index in range(teaching.facts.classes))
+def soft_label_step(
+    options: Distill, teaching: Teaching, feed: Feed, model: nn.Module, inputs: StudentInput
+) -> SoftLabelStep:
+    keep = encoder(options, teaching.facts.classes) if feed.store is not None else None
+    source = LabelSource(teaching.log_probabilities, keep, feed.keep)
+    return SoftLabelStep(model, inputs, distance(options), options.loss.replace("-", "_"), source)
 
 
 def view_policy(options: Distill, student: Student, teaching: Teaching | None) -> ViewPolicy:
@@ -194,35 +162,9 @@ def make_plan(options: Distill, steps_per_epoch: int) -> Plan:
     )
 
 
-def store_root(options: Distill) -> Path:
-    return Path(options.store) if options.store else Path(options.out) / "store"
-
-
-def open_store(options: Distill, policy: ViewPolicy, teaching: Teaching, photos: int) -> SoftLabelStore:
-    """The soft-label store of a run, with its size told and the free disk checked."""
-    facts = teaching.facts
-    store = SoftLabelStore.open(
-        store_root(options),
-        teacher=teaching.fingerprint,
-        views=policy.fingerprint(),
-        classes=facts.classes,
-        keep=options.keep_top,
-        about_teacher=facts.description,
-        about_views=str(policy),
-        extra={"teacher": facts.to_dict()},
-    )
-    needed = max(0, store.bytes_for(photos * options.views) - store.bytes_for(len(store)))
-    console.print(
-        f"soft labels in {store.root}: {len(store):,} there, at most {needed / 1e6:,.1f} MB more for "
-        f"{options.views} views of {photos:,} photos, {store.bytes_for(1):,} bytes each",
-        markup=False,
-    )
-    check_space(store.root, needed)
-    return store
-
-
-def encoder(options: Distill, classes: tuple[str, ...]) -> Callable[[Tensor], SoftLabels]:
-    keep = options.keep_top or default_keep(len(classes))
+def encoder(options: Distill, classes: int) -> Callable[[Tensor], SoftLabels]:
+    """What the store makes of the teacher's answers."""
+    keep = options.keep_top or default_keep(classes)
     return lambda answers: encode(answers, keep)
 
 
@@ -231,13 +173,6 @@ def distance(options: Distill) -> Distance:
     if options.loss == "jeffreys":
         return lambda student, teacher: found(student, teacher, eps=options.loss_eps)
     return found
-
-
-def check_teacher(teaching: Teaching, photos: ImageSet) -> None:
-    """Ask the teacher about a few photos; answers that cannot teach stop the run here."""
-    few = photos.take(np.linspace(0, len(photos) - 1, min(CHECKED, len(photos))).astype(np.int64))
-    batches = evaluation_batches(few, teaching.facts.preprocesses, batch=CHECKED // 2, workers=0)
-    check_answers(torch.cat([teaching.teacher.evaluate(batch.views).cpu() for batch in batches]))
 
 
 def ready(student: nn.Module, options: Distill, ranks: Ranks) -> nn.Module:

@@ -1,0 +1,108 @@
+"""What a run opens before it begins: its photos, its teacher, its store."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from limbeck.classification.names import numbered
+from limbeck.console import console
+from limbeck.errors import OptionError
+from limbeck.images.imageset import ImageSet
+from limbeck.images.reader import evaluation_batches
+from limbeck.images.view import ViewPolicy
+from limbeck.ssld.devices import reading_workers
+from limbeck.ssld.folder import photos_file
+from limbeck.ssld.options import Distill
+from limbeck.ssld.store import SoftLabelStore, check_space, read_stamp
+from limbeck.ssld.teacher import TeacherSpec, check_answers
+from limbeck.ssld.teaching import TeacherFacts, Teaching
+from limbeck.training.ranks import Ranks
+
+CHECKED = 64
+
+
+def run_photos(options: Distill) -> tuple[str, ...]:
+    """Where the photos of a run are listed: a run that goes on has kept its list."""
+    kept = photos_file(Path(options.out))
+    return (str(kept),) if options.resume and kept.exists() else options.images
+
+
+def open_images(sources: tuple[str, ...], options: Distill, ranks: Ranks) -> ImageSet:
+    """The photos; one process looks at them, the others read what it found."""
+    cache = Path(options.cache) if options.cache else None
+    workers = reading_workers(options.workers, ranks.world)
+    with ranks.accelerator.main_process_first():
+        return ImageSet.open(list(sources), cache=cache, workers=workers, shown=ranks.first)
+
+
+def keep_photos(run: Path, images: ImageSet) -> None:
+    images.write_skipped(run / "skipped.csv")
+    if images.manifest != photos_file(run).absolute():
+        photos_file(run).parent.mkdir(exist_ok=True)
+        images.save(photos_file(run))
+
+
+def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Teaching:
+    """The teacher; what a soft-label store tells of it is believed, so that it need not be loaded."""
+    if options.teacher.startswith("python:") and module is None:
+        raise OptionError(
+            f"the teacher of this run was a module from Python ({options.teacher.removeprefix('python:')})",
+            expected="the same module again",
+            hint=f"limbeck.distill(teacher=module, out={options.out!r}, resume=True)",
+        )
+    spec = TeacherSpec.parse(
+        module if module is not None else options.teacher,
+        weights=options.teacher_weights or None,
+        size=options.teacher_size or None,
+        mean=options.teacher_mean or None,
+        std=options.teacher_std or None,
+        norm=options.teacher_norm,
+    )
+    stamp = read_stamp(store_root(options)) if options.views else None
+    facts = None
+    if stamp is not None and stamp.teacher == spec.fingerprint and "teacher" in stamp.extra:
+        facts = TeacherFacts.from_dict(stamp.extra["teacher"])
+    teaching = Teaching(spec, ranks.device, options.teacher_precision, facts)
+    licence = f", licence {teaching.facts.licence}" if teaching.facts.licence else ""
+    console.print(f"teacher {teaching.facts.description}: {teaching.facts.classes:,} classes{licence}", markup=False)
+    return teaching
+
+
+def class_names(teaching: Teaching) -> tuple[str, ...]:
+    return teaching.facts.names or numbered(teaching.facts.classes)
+
+
+def store_root(options: Distill) -> Path:
+    return Path(options.store) if options.store else Path(options.out) / "store"
+
+
+def open_store(options: Distill, policy: ViewPolicy, teaching: Teaching, photos: int) -> SoftLabelStore:
+    """The soft-label store of a run, with its size told and the free disk checked."""
+    facts = teaching.facts
+    store = SoftLabelStore.open(
+        store_root(options),
+        teacher=teaching.fingerprint,
+        views=policy.fingerprint(),
+        classes=facts.classes,
+        keep=options.keep_top,
+        about_teacher=facts.description,
+        about_views=str(policy),
+        extra={"teacher": facts.to_dict()},
+    )
+    needed = max(0, store.bytes_for(photos * options.views) - store.bytes_for(len(store)))
+    console.print(
+        f"soft labels in {store.root}: {len(store):,} there, at most {needed / 1e6:,.1f} MB more for "
+        f"{options.views} views of {photos:,} photos, {store.bytes_for(1):,} bytes each",
+        markup=False,
+    )
+    check_space(store.root, needed)
+    return store
+
+
+def check_teacher(teaching: Teaching, photos: ImageSet) -> None:
+    """Ask the teacher about a few photos; answers that cannot teach stop the run here."""
+    few = photos.take(np.linspace(0, len(photos) - 1, min(CHECKED, len(photos))).astype(np.int64))
+    batches = evaluation_batches(few, teaching.facts.preprocesses, batch=CHECKED // 2, workers=0)
+    check_answers(torch.cat([teaching.teacher.evaluate(batch.views).cpu() for batch in batches]))
