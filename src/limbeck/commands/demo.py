@@ -154,6 +154,8 @@ def train(
         "seed": options.seed,
         "cache": str(out / "cache"),
         "evaluate_every": 3,
+        # in a quick look the teacher has hardly learned anything
+        "check_teacher": options.size >= 1,
     }
     distill.run(Distill(**known(shared | changes)), compare=compare)
 
