@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).parents[1].parent / "shared"
+SHARED = Path(__file__).resolve().parents[1] / "shared"
 
 
 @pytest.fixture(scope="session")
