@@ -227,6 +227,14 @@ def test_a_finished_run_is_finished(photos: Path, teacher: Path, tmp_path: Path)
     assert len(records(tmp_path / "run")) == 2
 
 
+def test_a_tracker_that_is_not_installed(
+    photos: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("limbeck.ssld.devices.find_spec", lambda name: None)
+    said = parts(told(line(options(photos, teacher, tmp_path / "run", track=("mlflow",))), capsys))
+    assert said == ("--track mlflow: it is not installed", "mlflow", "pip install mlflow")
+
+
 def test_a_module_must_be_given_again(photos: Path, teacher: Path, tmp_path: Path) -> None:
     module = limbeck.load(teacher).model
     run(photos, module, tmp_path / "run", steps=1, teacher_size=32)
