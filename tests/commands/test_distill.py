@@ -248,6 +248,9 @@ def test_a_student_goes_on_from_a_checkpoint(photos: Path, teacher: Path, tmp_pa
     run(photos, teacher, tmp_path / "named", student_weights=str(file), steps=2)
     assert records(tmp_path / "warm")[0]["agreement"] >= 0.9
     assert weights(tmp_path / "warm") == weights(tmp_path / "named")
+    module = limbeck.load(teacher).model  # which names no classes
+    loaded = run(photos, module, tmp_path / "unnamed", student=str(teacher), steps=1, teacher_size=32)
+    assert loaded.classes == CLASSES
 
 
 def test_the_one_live_line(photos: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

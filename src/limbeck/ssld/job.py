@@ -74,7 +74,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     )
     labels = labels_of(photos) if options.loss == "cross-entropy" else None
     teaching = open_teacher(options, ranks, module) if labels is None else None
-    classes = class_names(teaching) if teaching else labels.classes if labels else ()
+    classes = class_names(teaching, options.student) if teaching else labels.classes if labels else ()
     student = make_student(options, classes)
     options = replace(
         options,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from limbeck.checkpoints.card import is_checkpoint, read_card
 from limbeck.classification.names import numbered
 from limbeck.console import console
 from limbeck.errors import OptionError
@@ -70,8 +71,13 @@ def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Te
     return teaching
 
 
-def class_names(teaching: Teaching) -> tuple[str, ...]:
-    return teaching.facts.names or numbered(teaching.facts.classes)
+def class_names(teaching: Teaching, student: str) -> tuple[str, ...]:
+    """The teacher's; a teacher without names is believed to mean those of a student that is a checkpoint."""
+    facts = teaching.facts
+    if facts.names:
+        return facts.names
+    known = tuple(read_card(student).classes) if is_checkpoint(student) else ()
+    return known if len(known) == facts.classes else numbered(facts.classes)
 
 
 def store_root(options: Distill) -> Path:
