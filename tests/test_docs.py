@@ -100,8 +100,6 @@ def test_launchers(command: str, place: Path, tmp_path: Path) -> None:
         "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"],
     }
     words[words.index("--out") + 1] = str(tmp_path / "run")
-    if words[0] == "accelerate":
-        words.insert(2, "--cpu")
     environment = os.environ | {"LIMBECK_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launchers[words[0]], *words[1:]], cwd=place, env=environment, capture_output=True, text=True, timeout=400
