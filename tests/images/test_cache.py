@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import ImagesError
-from limbeck.images.cache import replacing, require_space, sweep
+from limbeck.files import replacing, sweep
+from limbeck.images.cache import require_space
 
 
 def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
 
 def test_what_killed_processes_left_is_swept_and_what_live_ones_write_is_not(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from limbeck.images.cache import replacing\n"
+        "import os, sys; from pathlib import Path; from limbeck.files import replacing\n"
         "with replacing(Path(sys.argv[1])) as temporary: temporary.touch(); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "kept"], check=False)

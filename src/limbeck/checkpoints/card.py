@@ -10,9 +10,9 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.classification.models import Architecture
 from limbeck.errors import CheckpointError
+from limbeck.files import write_atomically
 from limbeck.records import Preprocess
 
 WEIGHTS, CARD = "model.safetensors", "card.json"

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from limbeck.checkpoints.atomic import FULL
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, ship
 from limbeck.console import console, duration
 from limbeck.errors import Interrupted, OptionError, RunError, unknown_name
+from limbeck.files import FULL
 from limbeck.recipes import RECIPES
 from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.folder import resume_command, settle_options

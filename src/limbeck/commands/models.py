@@ -9,10 +9,10 @@ from typing import Annotated
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.classification.models import Architecture, count, outline, preprocess_of, timm_names
 from limbeck.console import console, progress
 from limbeck.errors import unknown_name
+from limbeck.files import write_atomically
 from limbeck.images.cache import cache_root
 
 STUDENTS = (

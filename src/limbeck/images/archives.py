@@ -14,7 +14,8 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 
 from limbeck.console import Advance, console, progress
-from limbeck.images.cache import replacing, require_space, sweep
+from limbeck.files import replacing, sweep
+from limbeck.images.cache import require_space
 from limbeck.images.places import DEFLATED, PLAIN, Damaged, open_seekable, state_of
 
 ZIP, TAR, PACKED_TAR = (".zip",), (".tar",), (".tar.gz", ".tgz")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import simplejpeg
 from PIL import Image
 
-from limbeck.images.cache import replacing
+from limbeck.files import replacing
 from limbeck.images.places import MOST_PIXELS, Damaged, Found, read_found
 from limbeck.images.sources import reason_of
 

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from limbeck.files import replacing
 from limbeck.images import manifest as manifests
-from limbeck.images.cache import cache_root, replacing
+from limbeck.images.cache import cache_root
 from limbeck.images.places import read_image
 from limbeck.images.sources import MANIFEST
 from limbeck.records import Skipped

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from limbeck.console import console
 from limbeck.errors import ImagesError
-from limbeck.images.cache import replacing, scratch, sweep
+from limbeck.files import replacing, scratch, sweep
 from limbeck.images.check import LISTING, MANIFEST, Shard, check_shard
 from limbeck.images.mapping import map_shards
 from limbeck.images.places import Found

@@ -138,15 +138,15 @@ def _hire(function: Callable[[Any], Any]) -> tuple[BaseProcess, Connection]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-    with _no_main_module():
+    with apart_from_main():
         process.start()
     theirs.close()
     return process, ours
 
 
 @contextmanager
-def _no_main_module() -> Iterator[None]:
-    """A spawned process would run the user's script again from its top, guard or no guard."""
+def apart_from_main() -> Iterator[None]:
+    """Processes started here do not run the user's script again from its top, guard or no guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

@@ -8,7 +8,6 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import traceback
 import warnings
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.context import BaseContext
-from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -26,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from limbeck.errors import ImagesError, LimbeckError
 from limbeck.images.decode import Unreadable, decode
+from limbeck.images.mapping import apart_from_main
 from limbeck.images.order import Read
 from limbeck.images.prepare import centre_view
 from limbeck.images.view import ViewPolicy, render
@@ -233,7 +232,7 @@ def _stream(
             generator=torch.Generator(),
             pin_memory=pinned,
         )
-        with _apart_from_main():
+        with apart_from_main():
             results = iter(loader)
     try:
         while True:
@@ -272,17 +271,6 @@ def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "limbeck.images.imageset"])
     return context
-
-
-@contextmanager
-def _apart_from_main() -> Iterator[None]:
-    """Workers need nothing of the user's script: it is not run again in them, and needs no `if __name__` guard."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _settle_worker(worker: int) -> None:

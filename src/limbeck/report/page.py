@@ -3,12 +3,12 @@
 import base64
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from limbeck.files import write_atomically
 from limbeck.records import Skipped
 from limbeck.report import words
 from limbeck.report.curves import curves
@@ -100,15 +100,7 @@ def write_report(run: Path, page: Page) -> Path:
     path = run / "report.html"
     # a file name may hold bytes that are no text; they are shown as \udcXX
     data = render(page).encode("utf-8", "backslashreplace")
-    temporary = run / f".report.html.{os.getpid()}"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, data)
     return path
 
 

@@ -4,9 +4,9 @@ import json
 from hashlib import blake2b
 from pathlib import Path
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.console import progress
 from limbeck.errors import CheckpointError
+from limbeck.files import write_atomically
 from limbeck.images.cache import cache_root
 
 _PIECE = 1 << 22

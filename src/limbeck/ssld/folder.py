@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.errors import OptionError, RunError
+from limbeck.files import sweep, write_atomically
 from limbeck.ssld.options import Distill, from_json, resumed, to_json
 
 PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "simplejpeg", "pyarrow")
@@ -61,6 +61,8 @@ def start_folder(options: Distill) -> Path:
     run = Path(options.out)
     try:
         run.mkdir(parents=True, exist_ok=True)
+        for folder in (run, run / "last", run / "student"):
+            sweep(folder)
         write_atomically(run / "config.json", to_json(dataclasses.replace(options, resume=False)).encode())
         write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
     except OSError as error:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.checkpoints.atomic import write_atomically
+from limbeck.files import write_atomically
 from limbeck.ssld.codes import Records, label_layout
 
 SUFFIX = ".labels"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.errors import StoreError
+from limbeck.files import write_atomically
 
 FORMAT = 1
 _FILE = "store.json"

@@ -10,8 +10,8 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.console import console, duration
+from limbeck.files import write_atomically
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
 

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.errors import RunError
+from limbeck.files import write_atomically
 from limbeck.step import Step
 from limbeck.training.ema import Average
 from limbeck.training.optimizer import momentum_of, restore_momentum

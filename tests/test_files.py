@@ -10,13 +10,13 @@ from typing import BinaryIO
 import pytest
 import torch
 
-from limbeck.checkpoints.atomic import write_atomically
 from limbeck.errors import RunError
+from limbeck.files import write_atomically
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from limbeck.checkpoints.atomic import write_atomically
+from limbeck.files import write_atomically
 def half(stream):
     stream.write(b"ne"); stream.flush(); os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), half)
