@@ -164,6 +164,19 @@ def test_the_fingerprint_sees_changed_weights(weights: Path) -> None:
     assert module.asked == 0
 
 
+@pytest.mark.parametrize(("field", "value"), [("crop_pct", 0.5), ("interpolation", "bilinear")])
+def test_the_fingerprint_sees_how_the_evaluation_view_is_made(tmp_path: Path, field: str, value: Any) -> None:
+    whole = build("test_resnet", classes=2)
+    whole.pretrained_cfg = {"crop_pct": 1.0, "interpolation": "bicubic"}  # type: ignore[assignment]
+    before = TeacherSpec.parse(whole).fingerprint
+    card = {"builder": "timm", "name": "test_resnet", "args": {}}
+    save(tmp_path / "a", whole, Card(card, ["cat", "dog"], preprocess_of(whole)))
+    whole.pretrained_cfg |= {field: value}  # type: ignore[operator]
+    assert TeacherSpec.parse(whole).fingerprint != before
+    save(tmp_path / "b", whole, Card(card, ["cat", "dog"], preprocess_of(whole)))
+    assert TeacherSpec.parse(str(tmp_path / "a")).fingerprint != TeacherSpec.parse(str(tmp_path / "b")).fingerprint
+
+
 def test_published_weights_are_told_apart_without_fetching_them() -> None:
     names = ["resnet50d", "resnet50d.a1_in1k", "torchvision/resnet50", "torchvision/resnet50.IMAGENET1K_V1", "resnet18"]
     prints = [TeacherSpec.parse(name).fingerprint for name in [*names, "hf-hub:someone/something"]]

@@ -179,7 +179,7 @@ class Named(Member):
         source = file_digest(self.weights) if self.weights else facts.get("hf_hub_id") or facts.get("url")
         look = self.overrides.on(preprocess_of(facts))
         return _told(
-            self.architecture.full_name, facts.get("tag"), source, self.pretrained, _input_of(look), self.overrides
+            self.architecture.full_name, facts.get("tag"), source, self.pretrained, look.to_dict(), self.overrides
         )
 
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
@@ -226,7 +226,7 @@ class Checkpoint(Member):
 
     def identity(self) -> str:
         look = self.overrides.on(read_card(self.folder).preprocess)
-        return _told("checkpoint", file_digest(self.folder / WEIGHTS), _input_of(look))
+        return _told("checkpoint", file_digest(self.folder / WEIGHTS), look.to_dict())
 
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
         loaded = load(self.folder)
@@ -285,8 +285,9 @@ class Module(Member):
         for name, value in self.module.state_dict().items():
             digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        look = self.overrides.on(preprocess_of(self.module))
         kind = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
-        return _told(kind, digest.hexdigest(), _input_of(self.overrides.on(preprocess_of(self.module))))
+        return _told(kind, digest.hexdigest(), look.to_dict())
 
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
         return TorchNetwork(
@@ -337,11 +338,6 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
 def _is_name(teacher: str) -> bool:
     path = Path(teacher).expanduser()
     return path.suffix != ".onnx" and not path.exists()
-
-
-def _input_of(look: Preprocess) -> dict[str, Any]:
-    """What of a preprocessing the answers to training views depend on."""
-    return {"size": look.size, "mean": look.mean, "std": look.std}
 
 
 def _told(*facts: Any) -> str:
