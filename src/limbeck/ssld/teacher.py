@@ -152,7 +152,7 @@ def check_answers(log_probabilities: Tensor) -> None:
 
     >>> check_answers(torch.randn(64, 10, generator=torch.Generator().manual_seed(0)).mul(3).log_softmax(1))
     """
-    answers = log_probabilities.double().cpu()
+    answers = log_probabilities.cpu().double()  # in this order: MPS has no float64
     count, classes = answers.shape
     if bool(answers.isnan().any()):
         raise TeacherError(
