@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from limbeck.checkpoints.card import Card, save
 from limbeck.classification.models import build, preprocess_of
-from limbeck.errors import CheckpointError, LimbeckError, OptionError, TeacherError, UnknownName
+from limbeck.errors import CheckpointError, LimbeckError, OptionError, TeacherError, UnknownName, UnsafeFile
 from limbeck.images.prepare import to_input
 from limbeck.records import Preprocess
+from limbeck.ssld.onnx_teacher import files_of
 from limbeck.ssld.teacher import TeacherSpec, check_answers, check_classes
 
 
@@ -250,6 +251,43 @@ class TestOnnx:
         assert torch.allclose(teacher.log_probabilities(photos), expected, atol=1e-5)
         assert spec.fingerprint == TeacherSpec.parse(str(file)).fingerprint
         assert spec.fingerprint != TeacherSpec.parse(str(file), mean=(0, 0, 0.1)).fingerprint
+
+    def test_weights_in_other_files_are_part_of_it(self, tmp_path: Path) -> None:
+        file = tmp_path / "teacher.onnx"
+        self.export(file)
+        import onnx
+
+        model = onnx.load(str(file))
+        (rows,) = model.graph.initializer
+        location = f"weights/{'long' * 40}.bin"  # a length of two bytes
+        onnx.external_data_helper.set_external_data(rows, location)
+        data = tmp_path / location
+        data.parent.mkdir()
+        data.write_bytes(rows.raw_data)
+        rows.ClearField("raw_data")
+        file.write_bytes(model.SerializeToString())
+        assert TeacherSpec.parse(str(file)).load().classes == 5
+        before = TeacherSpec.parse(str(file)).fingerprint
+        assert files_of(file) == [file, data]
+        data.write_bytes(bytes(60))
+        assert TeacherSpec.parse(str(file)).fingerprint != before
+        data.unlink()
+        with pytest.raises(CheckpointError, match="not beside it"):
+            _ = TeacherSpec.parse(str(file)).fingerprint
+
+    @pytest.mark.parametrize("location", ["../secret", "/etc/hostname", "a/../../secret", "C:\\secret", "..\\secret"])
+    def test_weights_outside_of_its_folder_are_refused(self, location: str, tmp_path: Path) -> None:
+        file = tmp_path / "teacher.onnx"
+        self.export(file)
+        import onnx
+
+        model = onnx.load(str(file))
+        onnx.external_data_helper.set_external_data(model.graph.initializer[0], location)
+        file.write_bytes(model.SerializeToString())
+        with pytest.raises(UnsafeFile, match="would read"):
+            _ = TeacherSpec.parse(str(file)).fingerprint
+        with pytest.raises(UnsafeFile, match="would read"):
+            TeacherSpec.parse(str(file)).load()
 
     def test_what_it_cannot_do_is_told(self, tmp_path: Path) -> None:
         file = tmp_path / "teacher.onnx"

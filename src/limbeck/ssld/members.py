@@ -253,9 +253,9 @@ class OnnxFile(Member):
         return self.file.name
 
     def identity(self) -> str:
-        beside = self.file.with_name(f"{self.file.name}.data")  # where exporters put large weights
-        digests = [file_digest(file) for file in (self.file, beside) if file.exists()]
-        return _told("onnx", digests, self.overrides)
+        from limbeck.ssld.onnx_teacher import files_of
+
+        return _told("onnx", [file_digest(file) for file in files_of(self.file)], self.overrides)
 
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
         from limbeck.ssld.onnx_teacher import OnnxNetwork

@@ -1,7 +1,9 @@
 """A teacher in an ONNX file."""
 
 import math
-from pathlib import Path
+import mmap
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from limbeck.errors import OptionError, TeacherError
+from limbeck.errors import CheckpointError, OptionError, TeacherError, UnsafeFile
 from limbeck.images.prepare import to_input
 from limbeck.records import Preprocess
 from limbeck.ssld.members import Network, Overrides
@@ -30,6 +32,7 @@ class OnnxNetwork(Network):
                 expected="onnx and onnxruntime",
                 hint="pip install limbeck[onnx]",
             ) from error
+        self.megabytes = sum(part.stat().st_size for part in files_of(file)) / 1e6
         known = onnxruntime.get_available_providers()
         wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
         providers = [name for name in (*wanted, "CPUExecutionProvider") if name in known]
@@ -45,8 +48,6 @@ class OnnxNetwork(Network):
         self.description, self.names, self.licence = file.name, None, None
         self.preprocess = overrides.on(Preprocess(size=size))
         self.parameters = sum(math.prod(tensor.dims) for tensor in initial)
-        beside = file.with_name(f"{file.name}.data")
-        self.megabytes = sum(part.stat().st_size for part in (file, beside) if part.exists()) / 1e6
         blank = self.answer(torch.zeros(1, 3, *size, dtype=torch.uint8))
         self.classes = blank.shape[1]
 
@@ -71,6 +72,48 @@ class OnnxNetwork(Network):
             )
         rows: Floats = logits[: len(inputs)].astype(np.float32)
         return rows
+
+
+# a StringStringEntryProto as it lies in the file: key "location", then the value behind its length
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?[\x00-\x7f])", re.DOTALL)
+
+
+def files_of(file: Path) -> list[Path]:
+    """An ONNX file and the files beside it that hold its weights, found in its bytes: the onnx package may be missing.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "model.onnx"
+    >>> _ = file.write_bytes(b"...")
+    >>> [each.name for each in files_of(file)]
+    ['model.onnx']
+    """
+    if not file.stat().st_size:
+        return [file]
+    with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        named = {content[at : at + size] for at, size in map(_extent, _LOCATION.finditer(content))}
+    return [file, *(_beside(file, name.decode("utf-8", "replace")) for name in sorted(named))]
+
+
+def _extent(found: re.Match[bytes]) -> tuple[int, int]:
+    size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(found[1]))
+    return found.end(), size
+
+
+def _beside(file: Path, location: str) -> Path:
+    kinds = PurePosixPath(location), PureWindowsPath(location)
+    if any(path.anchor or ".." in path.parts for path in kinds):
+        raise UnsafeFile(
+            f"{file} is refused: it would read {location!r}",
+            expected="weights in its own folder",
+            hint="export it again, with the weights beside it",
+        )
+    if not (file.parent / location).is_file():
+        raise CheckpointError(
+            f"{file} has weights in {location!r}, which is not beside it",
+            expected="all files of the model in one folder",
+            hint=f"copy {PurePosixPath(location).name} to {file.parent}",
+        )
+    return file.parent / location
 
 
 def _image_input(file: Path, session: Any, overrides: Overrides) -> tuple[str, int | None, tuple[int, int]]:
