@@ -134,13 +134,6 @@ def _soft_ce(p: Tensor, q: Tensor, d: Tensor, eps: float) -> Tensor:
     return entropy.add_(_kl(p, q, d, eps))
 
 
-def _outside_graphs(function: Divergence) -> Divergence:
-    """torch.compile goes around it: unrolled into a graph, the chunks would only be slow to compile."""
-    wrapped: Divergence = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
-    return wrapped
-
-
-@_outside_graphs
 def _reduce(formula: Formula, student: Tensor, teacher: Teacher, eps: float, reduction: Reduction) -> Tensor:
     classes = teacher.classes if isinstance(teacher, SoftLabels) else teacher.shape[-1]
     if student.ndim != 2 or student.shape != (len(teacher), classes):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from limbeck.training.ema import Average
 from limbeck.training.optimizer import sgd
 from limbeck.training.plan import Plan
 from limbeck.training.schedule import learning_rate, warmup_steps
@@ -55,3 +56,16 @@ def test_decay_of_norms(decay_norm: bool) -> None:
     for name, value in model.named_parameters():
         kept = 0.5 if decay_norm or value.ndim > 1 else 1.0
         torch.testing.assert_close(value, before[name] * kept)
+
+
+def test_the_average_follows_quickly_at_first() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    average = Average(model, decay=0.999)
+    nn.init.ones_(model.weight)
+    gaps = []
+    for done in (0, 90, 10**6):
+        before = float(average.model.weight)
+        average.update(model, done)
+        gaps.append((float(average.model.weight) - before) / (1 - before))
+    assert gaps == pytest.approx([1 - 1 / 10, 1 - 91 / 100, 1 - 0.999], rel=1e-3)

@@ -99,7 +99,9 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
         ) from error
     finally:
         console.quiet = False
-        ranks.accelerator.end_training()
+        # not end_training: it would leave a second run in this process without its group
+        for tracker in ranks.accelerator.trackers:
+            tracker.finish()
     return load(job.run / "student")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.checkpoints.card import is_checkpoint, read_card
 from limbeck.classification.models import count
 from limbeck.console import console
 from limbeck.divergence import js
@@ -17,6 +18,7 @@ from limbeck.report.thumbnail import SIDE, thumbnail
 from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
 from limbeck.ssld.probe import answers_of
+from limbeck.ssld.step import best_class
 from limbeck.training.log import read_metrics
 from limbeck.training.state import read_progress
 
@@ -57,13 +59,15 @@ def finish(job: Job, model: nn.Module, compare: Compare | None = None) -> None:
     replaced = len(read_progress(job.run).replaced)
     if replaced:
         console.print(f"{replaced:,} photos could not be read any more and gave their places to others")
+    photos, agreeing = held_out(job, model)
     page = Page(
         title=job.run.name,
         classes=len(job.classes),
         student=student,
         teacher=teacher,
         history=records,
-        held_out=held_out(job, model),
+        held_out=photos,
+        agreeing=agreeing,
         skipped=[Skipped(skipped.path, skipped.reason) for skipped in job.images.skipped],
         replaced=replaced,
         comparison=compare(job, model) if compare else (),
@@ -111,9 +115,15 @@ def teacher_facts(job: Job) -> ModelFacts | None:
         parameters=facts.parameters,
         megabytes=facts.megabytes,
         images_per_second=speed,
+        top1=known_top1(job.options.teacher),
         licence=facts.licence,
         input_size=facts.preprocesses[0].size,
     )
+
+
+def known_top1(teacher: str) -> float | None:
+    """The accuracy that a teacher's own card tells, where it has one."""
+    return read_card(teacher).metrics.get("top1") if is_checkpoint(teacher) else None
 
 
 def images_per_second(forward: Callable[[], Tensor]) -> float:
@@ -126,14 +136,14 @@ def images_per_second(forward: Callable[[], Tensor]) -> float:
     return passes * _TIMED_BATCH / (time.perf_counter() - start)
 
 
-def held_out(job: Job, model: nn.Module) -> list[HeldOut]:
-    """The held-out photos on which student and teacher differ most."""
+def held_out(job: Job, model: nn.Module) -> tuple[list[HeldOut], tuple[int, int] | None]:
+    """The held-out photos on which student and teacher differ most, and on how many of all they agree."""
     probe = job.probe
     if probe is None or job.teaching is None:
-        return []
+        return [], None
     answers = list(answers_of(model, job.inputs, probe.photos, job.ranks.device, job.feed.workers))
     if not answers:
-        return []
+        return [], None
     logits = torch.cat([part.cpu() for part, _ in answers])
     rows = torch.cat([part for _, part in answers])
     told = probe.answers[rows]
@@ -148,8 +158,10 @@ def held_out(job: Job, model: nn.Module) -> list[HeldOut]:
         best = logits[place].softmax(0).topk(min(TOP, len(job.classes)))
         student = [(job.classes[c], p) for p, c in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
         teacher = top_answers(told, place, job.classes)
-        shown.append(HeldOut(probe.photos.path(row), small, teacher, student, float(distance[place])))
-    return shown
+        folder = probe.photos.folder(row)
+        truth = folder if folder in job.classes else None
+        shown.append(HeldOut(probe.photos.path(row), small, teacher, student, float(distance[place]), truth))
+    return shown, (int((logits.argmax(1) == best_class(told)).sum()), len(rows))
 
 
 def top_answers(labels: SoftLabels, row: int, classes: tuple[str, ...]) -> list[tuple[str, float]]:

@@ -72,6 +72,7 @@ class Page:
     teacher: ModelFacts | None = None
     history: Sequence[Mapping[str, Any]] = ()
     held_out: Sequence[HeldOut] = ()
+    agreeing: tuple[int, int] | None = None  # of all held-out photos, where more were asked than are shown
     skipped: Sequence[Skipped] = ()
     replaced: int = 0
     comparison: Sequence[Compared] = ()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from limbeck.images.imageset import ImageSet
-from limbeck.records import SoftLabels
+from limbeck.records import SoftLabels, moved
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class PhotoBatch:
         return self._each(lambda value: value[rows])
 
     def to(self, device: torch.device) -> "PhotoBatch":
-        def moved(value: Any) -> Any:
-            return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
+        def there(value: Any) -> Any:
+            return moved(value, device) if isinstance(value, Tensor) else value.to(device)
 
-        return self._each(moved, ("images", "stored", "hit", "truth"))
+        return self._each(there, ("images", "stored", "hit", "truth"))
 
     def _each(
         self, change: Any, names: tuple[str, ...] = ("images", "indices", "numbers", "stored", "hit", "truth")

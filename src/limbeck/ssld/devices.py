@@ -1,12 +1,14 @@
 """Devices, processes and precision."""
 
 import os
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
 from limbeck.errors import OptionError
 from limbeck.ssld.options import Precision, TeacherPrecision
@@ -23,10 +25,14 @@ def start_ranks(device: str, track: tuple[str, ...], run: Path) -> Ranks:
     for name in names:
         if find_spec(name) is None:
             raise OptionError(f"--track {name}: it is not installed", expected=name, hint=f"pip install {name}")
+    if PartialState().num_processes == 1:  # what an earlier run in this process chose must not bind this one
+        AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         cpu=device == "cpu" or not (available["cuda"] or available["mps"]),
         log_with=names or None,
         project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
+        # one process may look at millions of photos while the others wait
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=24))],
     )
     return Ranks(accelerator)
 

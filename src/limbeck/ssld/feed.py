@@ -1,6 +1,6 @@
 """From photos to batches: reading in order, then what the store and the class folders know."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class Feed:
         self.photos, self.policy, self.order, self.steps, self.workers = photos, policy, order, steps, workers
         self.rank, self.world, self.pinned, self.store, self.truth = rank, world, pinned, store, truth
 
-    def __call__(self, done: int, replaced: dict[int, int]) -> Iterator[PhotoBatch]:
+    def __call__(self, done: int, replaced: dict[int, int]) -> Generator[PhotoBatch, None, None]:
         reads = (self.order.reads(step, self.rank, self.world) for step in range(done, self.steps))
         reader = Reader(self.photos, self.policy, workers=self.workers, replaced=replaced, pinned=self.pinned)
         for step, batch in enumerate(reader.batches(reads), done):

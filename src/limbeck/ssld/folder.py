@@ -5,12 +5,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from limbeck.console import console
 from limbeck.errors import OptionError, RunError
 from limbeck.files import sweep, write_atomically
 from limbeck.ssld.options import Distill, from_json, resumed, to_json
@@ -24,7 +26,7 @@ def photos_file(run: Path) -> Path:
 
 
 def resume_command(out: str) -> str:
-    return f"limbeck distill --out {out} --resume"
+    return f"limbeck distill --out {shlex.quote(out)} --resume"
 
 
 def settle_options(asked: Distill) -> Distill:
@@ -64,12 +66,24 @@ def start_folder(options: Distill) -> Path:
         for folder in (run, run / "last", run / "student"):
             sweep(folder)
         write_atomically(run / "config.json", to_json(dataclasses.replace(options, resume=False)).encode())
+        tell_differences(run)
         write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
     except OSError as error:
         raise OptionError(
             f"--out {run} cannot be written: {error.strerror}", expected="a writable folder", hint="another --out"
         ) from error
     return run
+
+
+def tell_differences(run: Path) -> None:
+    """Say when a run goes on elsewhere than it began: its result may then differ in the last bits."""
+    before = run / "environment.json"
+    if not before.exists():
+        return
+    then, now = json.loads(before.read_text()), environment()
+    for name in ("processes", "threads", "packages"):
+        if then.get(name) != now[name]:
+            console.print(f"this run began with {name} {then.get(name)}, and goes on with {now[name]}", markup=False)
 
 
 def environment() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import timm.layers
 import torch
 from torch import Tensor, nn
 
@@ -175,6 +176,17 @@ def distance(options: Distill) -> Distance:
     return found
 
 
+def with_one_norm(student: nn.Module) -> nn.Module:
+    """Batch norms over all processes. timm's converter, since torch's drops the activations inside timm's norms.
+
+    >>> from limbeck.classification.models import build
+    >>> type(with_one_norm(build("test_efficientnet")).bn1).__name__
+    'SyncBatchNormAct'
+    """
+    converted: nn.Module = timm.layers.convert_sync_batchnorm(student)  # type: ignore[attr-defined, no-untyped-call]
+    return converted
+
+
 def ready(student: nn.Module, options: Distill, ranks: Ranks) -> nn.Module:
     """The student on its device, in the layout that convolutions like."""
     if options.sync_bn:
@@ -182,7 +194,7 @@ def ready(student: nn.Module, options: Distill, ranks: Ranks) -> nn.Module:
             raise OptionError(
                 f"--sync-bn on {ranks.device}", expected="a CUDA device", hint="--no-sync-bn: one batch norm a process"
             )
-        student = nn.SyncBatchNorm.convert_sync_batchnorm(student)  # type: ignore[no-untyped-call]
+        student = with_one_norm(student)
     student = student.to(ranks.device).to(memory_format=torch.channels_last)
     student.train()
     if options.compile:

@@ -31,11 +31,12 @@ def run_photos(options: Distill) -> tuple[str, ...]:
 
 
 def open_images(sources: tuple[str, ...], options: Distill, ranks: Ranks) -> ImageSet:
-    """The photos; one process looks at them, the others read what it found."""
+    """The photos; one process looks at them, the others take its list, so that all have the same."""
     cache = Path(options.cache) if options.cache else None
     workers = reading_workers(options.workers, ranks.world)
-    with ranks.accelerator.main_process_first():
-        return ImageSet.open(list(sources), cache=cache, workers=workers, shown=ranks.first)
+    found = ImageSet.open(list(sources), cache=cache, workers=workers) if ranks.first else None
+    manifest = ranks.tell(str(found.manifest) if found else "")
+    return found or ImageSet(Path(manifest))
 
 
 def keep_photos(run: Path, images: ImageSet) -> None:

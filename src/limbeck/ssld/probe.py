@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.classification.metrics import Accuracy
-from limbeck.console import progress
+from limbeck.console import console, progress
 from limbeck.divergence import js
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
@@ -48,8 +48,11 @@ def ask_teacher(
     encode: Callable[[Tensor], SoftLabels],
     workers: int,
     store: SoftLabelStore | None = None,
-) -> Probe:
-    """The teacher's answers to held-out photos, on its own evaluation crop; from the store where it has them all."""
+) -> Probe | None:
+    """The teacher's answers to held-out photos, on its own evaluation crop; from the store where it has them all.
+
+    Photos that can no longer be read are left out, and it is said.
+    """
     numbers = np.full(len(photos), EVALUATION_VIEW, np.uint32)
     if store is not None and store.covers(photos.keys, numbers):
         return Probe(photos, store.look_up(photos.keys, numbers)[0])
@@ -61,7 +64,11 @@ def ask_teacher(
             parts.append(encode(teaching.teacher.evaluate(batch.views)).to("cpu"))
             kept.append(batch.indices)
             advance(len(batch.indices))
-    rows = torch.cat(kept)
+    rows = torch.cat(kept) if kept else torch.zeros(0, dtype=torch.int64)
+    if len(rows) < len(photos):
+        console.print(f"{len(photos) - len(rows):,} of {len(photos):,} held-out photos can no longer be read")
+    if not len(rows):
+        return None
     answers = joined(parts)
     photos = photos.take(rows.numpy())
     if store is not None:

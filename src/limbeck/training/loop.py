@@ -1,7 +1,8 @@
 """The one training loop. It never learns what it trains."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from limbeck.training.stopping import Stopping
 from limbeck.training.window import Window
 
 # (steps done, images replaced so far) -> the batches from there on
-Batches = Callable[[int, dict[int, int]], Iterator[Batch]]
+Batches = Callable[[int, dict[int, int]], Generator[Batch, None, None]]
 # (the student as it would be shipped, steps done) -> numbers by name
 Evaluate = Callable[[nn.Module, int], dict[str, float]]
 # called before every save: what must be on disk before the state is
@@ -47,8 +48,11 @@ def fit(
             save_state(out, step, optimizer, average, progress)
 
     window = Window()
-    stream = batches(progress.done, progress.replaced)
-    with Log(out, plan, ranks, done=progress.done) as log, Stopping() as stopping:
+    with (
+        closing(batches(progress.done, progress.replaced)) as stream,
+        Log(out, plan, ranks, done=progress.done) as log,
+        Stopping() as stopping,
+    ):
         while progress.done < plan.steps:
             waited = time.monotonic()
             batch = next(stream)
@@ -66,7 +70,7 @@ def fit(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average:
-                average.update(step.student)
+                average.update(step.student, progress.done)
             progress.done += 1
             window.add(trial, len(batch) * ranks.world, waited)
 

@@ -40,6 +40,14 @@ class Ranks:
             dist.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
+    def tell(self, text: str) -> str:
+        """What the first process says, on every process."""
+        if self.world == 1:
+            return text
+        told = [text]
+        dist.broadcast_object_list(told, 0)
+        return told[0]
+
     def union(self, known: dict[int, int]) -> dict[int, int]:
         """What any process knows."""
         if self.world == 1:
