@@ -18,6 +18,7 @@ from limbeck.errors import CheckpointError, OptionError, unknown_name
 from limbeck.records import Preprocess
 
 HUB = "hf-hub:"
+BUILDERS = ("timm", "torchvision")
 _OFFLINE = "give the weights by path: --teacher-weights FILE, or --student-weights FILE"
 
 

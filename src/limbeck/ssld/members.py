@@ -337,7 +337,7 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
 
 def _is_name(teacher: str) -> bool:
     path = Path(teacher).expanduser()
-    return path.suffix != ".onnx" and not path.exists()
+    return path.suffix != ".onnx" and not path.is_file() and not is_checkpoint(path)
 
 
 def _told(*facts: Any) -> str:

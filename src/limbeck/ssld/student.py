@@ -1,6 +1,7 @@
 """The student of a run: built, warm-started, and shipped."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from limbeck.checkpoints.card import WEIGHTS, Card, find, read_card, save
+from limbeck.checkpoints.card import WEIGHTS, Card, find, is_checkpoint, read_card, save
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.classification.models import Architecture, preprocess_of, size_args
+from limbeck.classification.models import BUILDERS, Architecture, preprocess_of, size_args
 from limbeck.console import console
-from limbeck.errors import OptionError
+from limbeck.errors import OptionError, UnknownName
 from limbeck.records import Preprocess
 from limbeck.ssld.options import Distill
 from limbeck.ssld.teacher import check_classes
+from limbeck.training.state import state_file
 
 
 @dataclass(frozen=True)
@@ -40,28 +42,54 @@ class Student:
 
 
 def make_student(options: Distill, classes: tuple[str, ...]) -> Student:
-    """The student that the options name: a classifier by name, or a checkpoint of the same classes to go on from."""
+    """The student that the options name: a classifier by name, or a checkpoint of the same classes to go on from.
+
+    That of a run that goes on is not started from weights: its saved state has them all.
+    """
     torch.manual_seed(options.seed)
     args, size = parse_args(options.student_args), options.student_size or None
-    if Path(options.student).exists():
-        folder = find(options.student)
+    folder = checkpoint_of(options)
+    if folder:
         card = read_card(folder)
         check_classes(card.classes, classes)
         architecture = card.build_from()
         architecture = replace(architecture, args=architecture.args | args)
         model, preprocess = architecture.build(), card.preprocess
-        start(model, folder / WEIGHTS)
     else:
-        if size:
-            args = size_args(options.student, size) | args
-        architecture = Architecture.parse(options.student, classes=len(classes), args=args).local()
+        architecture = _named(options.student, classes, args, size)
         model = architecture.build()
         preprocess = preprocess_of(model)
-    if options.student_weights:
-        start(model, Path(options.student_weights))
+    if not _goes_on(options):
+        if folder:
+            start(model, folder / WEIGHTS)
+        if options.student_weights:
+            start(model, Path(options.student_weights).expanduser())
     if size:
         preprocess = replace(preprocess, size=(size, size))
     return Student(model, architecture, preprocess)
+
+
+def checkpoint_of(options: Distill) -> Path | None:
+    """The checkpoint that says what the student is: the run's own where it goes on, else the one that is named."""
+    own, named = Path(options.out), Path(options.student).expanduser()
+    if _goes_on(options) and is_checkpoint(own):
+        return find(own)
+    return find(named) if is_checkpoint(named) else None
+
+
+def _goes_on(options: Distill) -> bool:
+    return options.resume and state_file(Path(options.out)).exists()
+
+
+def _named(student: str, classes: tuple[str, ...], args: dict[str, Any], size: int | None) -> Architecture:
+    try:
+        sized = size_args(student, size) if size else {}
+        return Architecture.parse(student, classes=len(classes), args=sized | args).local()
+    except UnknownName:
+        path = Path(student).expanduser()
+        if path.exists() or (os.sep in student and student.partition("/")[0] not in BUILDERS):
+            find(path)  # which says what a checkpoint is
+        raise
 
 
 def start(model: nn.Module, weights: Path) -> None:
