@@ -72,6 +72,13 @@ def test_a_vanished_file_is_an_os_error(images: ImageSet) -> None:
     assert images.size(0) == (48, 64)
 
 
+def test_a_file_that_was_edited_in_place_is_an_os_error(images: ImageSet) -> None:
+    Path(images.path(0)).write_bytes(jpeg(48, 64, seed=99))
+    with pytest.raises(OSError, match="changed since it was listed"):
+        images.read(0)
+    assert images.read(1) == jpeg(48, 64, seed=1)
+
+
 def test_skipped_as_a_table(images: ImageSet, tmp_path: Path) -> None:
     images.write_skipped(tmp_path / "skipped.csv")
     with open(tmp_path / "skipped.csv", newline="", encoding="utf-8") as file:

@@ -84,7 +84,7 @@ class ImageSet:
         return self.path(index).rpartition("/")[0].rpartition("/")[2]
 
     def read(self, index: int) -> bytes:
-        """The bytes of the image, for any thread or process; OSError when they are gone."""
+        """The bytes of the image, for any thread or process; OSError when they are gone or others."""
         row = self._row(index)
         return read_image(
             self._text("path", row),

@@ -115,7 +115,7 @@ def _remote(url: str, start: int | None, end: int | None) -> bytes:
 
 
 def read_image(path: str, container: str, offset: int, length: int, method: int) -> bytes:
-    """The bytes of an image of a manifest; OSError when they are gone.
+    """The bytes of an image of a manifest; OSError when they are gone or others.
 
     >>> from tempfile import mkdtemp
     >>> file = os.path.join(mkdtemp(), "photo.jpg")
@@ -125,7 +125,10 @@ def read_image(path: str, container: str, offset: int, length: int, method: int)
     b'pixels'
     """
     if not container:
-        return read_whole(path)
+        data = read_whole(path)
+        if len(data) != length:  # its key, and with it every soft label, would be of other pixels
+            raise Damaged(f"changed since it was listed: {len(data):,} bytes, not {length:,}")
+        return data
     data = _exactly(read_range(container, offset, length), length)
     return data if method == PLAIN else _inflate(data, MOST_BYTES)
 
