@@ -40,6 +40,25 @@ def test_one_read_serves_consecutive_views(views: int) -> None:
         assert Counter(seen.values()) == {1: 42 * crops, 2: 9 * crops}  # 5 steps an epoch, 60 reads a pass
 
 
+@pytest.mark.parametrize("epochs", range(1, 9))
+@pytest.mark.parametrize("crops", [1, 2, 4])
+def test_epochs_are_refused_where_images_would_be_shown_unequally(epochs: int, crops: int) -> None:
+    order = Order(count=8, batch=4, seed=0, crops_per_read=crops)
+    steps = range(epochs * order.steps_per_epoch)
+    seen = Counter(index for step in steps for index, numbers in order.reads(step) for _ in numbers)
+    if [seen[index] for index in range(8)] == [epochs] * 8:
+        order.check_epochs(epochs)
+    else:
+        with pytest.raises(OptionError, match=rf"{epochs} epochs with {crops} crops per read"):
+            order.check_epochs(epochs)
+
+
+def test_the_cure_for_epochs_that_do_not_fit() -> None:
+    with pytest.raises(OptionError, match="--epochs 8, or --crops-per-read 2") as refused:
+        Order(count=8, batch=4, seed=0, crops_per_read=4).check_epochs(6)
+    assert "a multiple of 4" in refused.value.expected
+
+
 def test_views_go_round() -> None:
     order = Order(count=8, batch=4, seed=0, views=3)
     assert [order.reads(step)[0][1] for step in range(0, 14, 2)] == [(0,), (1,), (2,), (0,), (1,), (2,), (0,)]

@@ -1,6 +1,7 @@
 """Which images, in which views, each step reads: a pure function of the step."""
 
 from functools import lru_cache
+from math import gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,8 @@ Read = tuple[int, tuple[int, ...]]  # the index of an image, and the view number
 class Order:
     """An epoch is one view of each image, in an order of its own; its last batch is filled up from its beginning.
 
-    With `crops_per_read` M, M epochs share one order: one read serves M consecutive view numbers. With `views` R the
-    numbers go round after R. Nothing is remembered, so a run can start at any step and any rank knows its share.
+    With `crops_per_read` M, M epochs share one order and only together show each image M times: one read serves M
+    consecutive view numbers. With `views` R the numbers go round after R. Nothing is remembered, so a run can start at any step and any rank knows its share.
 
     >>> order = Order(count=5, batch=2, seed=0)
     >>> order.steps_per_epoch, order.epoch(5), [len(order.reads(step)) for step in range(3)]
@@ -36,6 +37,16 @@ class Order:
 
     def epoch(self, step: int) -> int:
         return step // self.steps_per_epoch
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raises where a run of so many epochs would not show each image equally often."""
+        if epochs % self.crops_per_read:
+            fitting = -(-epochs // self.crops_per_read) * self.crops_per_read
+            raise OptionError(
+                f"{epochs} epochs with {self.crops_per_read} crops per read",
+                expected=f"a multiple of {self.crops_per_read}: so many epochs share the reads",
+                hint=f"--epochs {fitting}, or --crops-per-read {gcd(epochs, self.crops_per_read)}",
+            )
 
     def reads(self, step: int, rank: int = 0, world: int = 1) -> list[Read]:
         """The reads of one rank at a step: its slice of the global batch."""
