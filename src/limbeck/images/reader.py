@@ -1,13 +1,15 @@
 """Batches of views, read by workers: the same bytes on any number of them, whatever happens to single files.
 
 Workers come from a fork server: forking a process in which torch and its threads already run can deadlock, and spawned
-workers would each import torch anew; the server imports it once, and its children share those pages.
+workers would each import torch anew; the server imports it once, and its children share those pages. On macOS even that
+server must not fork, since the system's own libraries have threads: there workers are spawned.
 """
 
 import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -266,7 +268,7 @@ def _unchanged(result: Any) -> Any:
 
 @cache
 def _context() -> BaseContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "limbeck.images.imageset"])
