@@ -13,6 +13,7 @@ from photos import folder_of
 from torch import nn
 
 from limbeck.errors import ImagesError
+from limbeck.images import reader
 from limbeck.images.imageset import ImageSet
 from limbeck.images.order import Order, Read
 from limbeck.images.prepare import evaluation_view
@@ -53,6 +54,16 @@ def spoil(images: ImageSet, index: int, how: str) -> None:
         path.write_bytes(path.read_bytes() + b"a comment behind the photo")
     else:
         path.write_bytes(b"no image any more")
+
+
+def test_workers_are_spawned_on_macos(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = [[(index, (0,)) for index in range(8)]]
+    with monkeypatch.context() as there:
+        there.setattr(sys, "platform", "darwin")
+        context = reader._context.__wrapped__()
+    assert context.get_start_method() == "spawn"
+    monkeypatch.setattr(reader, "_context", lambda: context)
+    assert same(read(images, reads, workers=1), read(images, reads))
 
 
 @pytest.mark.parametrize("crops", [1, 2])
@@ -111,8 +122,8 @@ def test_dropout_draws_are_the_same_with_and_without_workers(images: ImageSet) -
     for workers in (0, 2):
         torch.manual_seed(3)
         dropout = nn.Dropout(0.5)
-        reader = Reader(images, POLICY, workers=workers)
-        drawn.append([dropout(torch.ones(50)) for _ in reader.batches(order.reads(step) for step in range(4))])
+        batches = Reader(images, POLICY, workers=workers).batches
+        drawn.append([dropout(torch.ones(50)) for _ in batches(order.reads(step) for step in range(4))])
     torch.manual_seed(3)
     undisturbed = [nn.Dropout(0.5)(torch.ones(50)) for _ in range(4)]
     assert torch.equal(torch.stack(drawn[0]), torch.stack(drawn[1]))
@@ -170,11 +181,11 @@ def test_a_replacement_found_earlier_is_kept_without_trying_the_file(images: Ima
 def test_replacements_go_on_to_the_next_part_of_a_run(images: ImageSet) -> None:
     content = Path(images.path(3)).read_bytes()
     spoil(images, 3, "gone")
-    reader = Reader(images, POLICY, workers=0)
-    first = list(reader.batches([[(3, (0,))]]))
-    assert reader.replaced == {3: 4}
+    run = Reader(images, POLICY, workers=0)
+    first = list(run.batches([[(3, (0,))]]))
+    assert run.replaced == {3: 4}
     Path(images.path(3)).write_bytes(content)
-    assert same(list(reader.batches([[(3, (0,))]])), first)
+    assert same(list(run.batches([[(3, (0,))]])), first)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

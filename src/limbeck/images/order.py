@@ -15,7 +15,8 @@ class Order:
     """An epoch is one view of each image, in an order of its own; its last batch is filled up from its beginning.
 
     With `crops_per_read` M, M epochs share one order and only together show each image M times: one read serves M
-    consecutive view numbers. With `views` R the numbers go round after R. Nothing is remembered, so a run can start at any step and any rank knows its share.
+    consecutive view numbers. With `views` R the numbers go round after R. Nothing is remembered, so a run can start at
+    any step and any rank knows its share.
 
     >>> order = Order(count=5, batch=2, seed=0)
     >>> order.steps_per_epoch, order.epoch(5), [len(order.reads(step)) for step in range(3)]
