@@ -1,7 +1,10 @@
 """limbeck distill in two processes: the losses and the weights of one."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,50 @@ def test_two_processes_are_as_one(
     lines = [(out / "metrics.jsonl").read_text().splitlines() for out in (one, two)]
     probes = [[text for text in each if "probe_js" in text] for each in lines]
     assert len(probes[0]) == len(probes[1]) == 4
+
+
+TWICE = """
+import sys
+import limbeck
+from limbeck.training import attempt
+
+real = attempt._try
+failures = 0
+
+def once_short_of_memory(step, batch, parts, device):
+    global failures
+    import torch, torch.distributed as dist
+    if dist.get_rank() == 1 and parts == 1 and failures < 1:
+        failures += 1
+        raise torch.OutOfMemoryError("out of memory")
+    return real(step, batch, parts, device)
+
+photos, teacher, out = sys.argv[1:]
+shared = dict(images=photos, teacher=teacher, student="test_vit", student_size=32, batch=16, steps=3, workers=0)
+limbeck.distill(out=out + "/first", **shared)
+attempt._try = once_short_of_memory
+limbeck.distill(out=out + "/second", **shared)
+"""
+
+
+@pytest.mark.slow
+def test_two_runs_in_the_same_processes_the_second_short_of_memory_on_one(
+    photos: Path, teacher: Path, tmp_path: Path
+) -> None:
+    """All processes halve together, though only one ran out of memory."""
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = [sys.executable, *TORCHRUN, str(script), str(photos), str(teacher), str(tmp_path)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "out of memory: from here on 4 images at a time instead of 8" in done.stdout
+    assert [read_progress(tmp_path / name).parts for name in ("first", "second")] == [1, 2]
+    first, second = (
+        safetensors.torch.load_file(tmp_path / n / "student/model.safetensors") for n in ("first", "second")
+    )
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
