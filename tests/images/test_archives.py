@@ -11,8 +11,9 @@ import pytest
 from photos import folder_of, jpeg
 
 from limbeck.errors import ImagesError
-from limbeck.images import archives, places
+from limbeck.images import archives
 from limbeck.images.imageset import ImageSet
+from limbeck.images.limits import MOST_BYTES, MOST_PIXELS
 
 
 def opened(archive: Path) -> ImageSet:
@@ -220,4 +221,4 @@ def test_a_vanished_archive_is_an_os_error(tmp_path: Path) -> None:
 
 
 def test_the_byte_limit_follows_from_the_pixel_limit() -> None:
-    assert places.MOST_BYTES > 4 * places.MOST_PIXELS
+    assert MOST_BYTES > 4 * MOST_PIXELS

@@ -166,7 +166,7 @@ def test_what_is_no_image_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP"])
 def test_bombs_are_refused_before_they_are_decoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(PHOTO, kind)
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 96 * 128 - 1)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 96 * 128 - 1)
     for read in (decode, photo_size):
         with pytest.raises(Unreadable, match="declares 12,288 pixels"):
             read(data)

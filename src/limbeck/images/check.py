@@ -13,7 +13,8 @@ import simplejpeg
 from PIL import Image
 
 from limbeck.files import replacing
-from limbeck.images.places import MOST_PIXELS, Damaged, Found, read_found
+from limbeck.images.limits import MOST_PIXELS
+from limbeck.images.places import Damaged, Found, read_found
 from limbeck.images.sources import reason_of
 
 LISTING = pa.schema(

@@ -13,10 +13,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-Pixels = npt.NDArray[np.uint8]
+from limbeck.images.limits import MOST_PIXELS
 
-MAX_PIXELS = 178_956_970
-# a photo that declares more is taken for a decompression bomb
+Pixels = npt.NDArray[np.uint8]
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _ORIENTATION = 0x0112
@@ -144,8 +143,8 @@ def _exif_orientation(segment: bytes) -> int:
 
 
 def _refuse_bomb(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise Unreadable(f"declares {height * width:,} pixels, the limit is {MAX_PIXELS:,}")
+    if height * width > MOST_PIXELS:
+        raise Unreadable(f"declares {height * width:,} pixels, the limit is {MOST_PIXELS:,}")
 
 
 @contextmanager
@@ -188,7 +187,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or of a format that is not read (JPEG, PNG, WebP, BMP, TIFF, GIF are)"
     if isinstance(error, Image.DecompressionBombError):
-        return f"declares more pixels than the limit of {MAX_PIXELS:,}"
+        return f"declares more pixels than the limit of {MOST_PIXELS:,}"
     if any(hint in words.lower() for hint in ("truncated", "premature", "unexpected end", "eof", "cut off")):
         return f"ends too early: the file is cut short ({words})"
     return f"damaged ({words or type(error).__name__})"

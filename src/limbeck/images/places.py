@@ -9,10 +9,9 @@ from typing import IO, Any, NamedTuple
 import fsspec
 
 from limbeck.errors import ImagesError
+from limbeck.images.limits import MOST_BYTES
 
 PLAIN, DEFLATED = 0, 8
-MOST_PIXELS = 178_956_970
-MOST_BYTES = 4 * MOST_PIXELS + 2**20  # no image file within the pixel limit needs more
 
 _HEADER = 30  # bytes of a zip member's local header before its name
 _NAME = 512  # read along with the header, so that one request is enough
