@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from limbeck.divergence import DIVERGENCES
 from limbeck.errors import OptionError, RunError, unknown_name
@@ -148,15 +149,34 @@ def known(options: dict[str, Any], *, source: str = "limbeck.distill") -> dict[s
             raise OptionError(f"{source}: unknown option '{name}'", expected=expected, hint=hint)
     shaped = {name: _shaped(name, value) for name, value in options.items()}
     for name, value in shaped.items():
-        default = OPTIONS[name].default
-        kinds = (int, float) if isinstance(default, float) else (type(default),)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise OptionError(
-                f"{source}: {name} is {value!r}",
-                expected=f"{kinds[-1].__name__}",
-                hint=f"{name}={default!r}, the default",
-            )
+        kind: Any = OPTIONS[name].type
+        if not _fits(value, kind):
+            near = get_close_matches(str(value), get_args(kind), n=1) if get_origin(kind) is Literal else []
+            hint = f"{name}={near[0]!r}" if near else f"{name}={OPTIONS[name].default!r}, the default"
+            raise OptionError(f"{source}: {name} is {value!r}", expected=_in_words(kind), hint=hint)
     return shaped
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of the type that its option is declared with."""
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return value in parts
+    if get_origin(kind) is tuple:
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _in_words(kind: Any) -> str:
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(parts)
+    if get_origin(kind) is tuple:
+        return f"a list of {parts[0].__name__}" if parts[-1] is ... else " and ".join(part.__name__ for part in parts)
+    return str(kind.__name__)
 
 
 def _shaped(name: str, value: Any) -> Any:
@@ -164,6 +184,8 @@ def _shaped(name: str, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
     if isinstance(value, str | Path):
         return (str(value),)
+    if not isinstance(value, Iterable):
+        return (value,)
     return tuple(str(part) if isinstance(part, Path) else part for part in value)
 
 
