@@ -1,13 +1,15 @@
 """Options from Python and from config.json, where no command line checks them."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from limbeck.errors import OptionError
-from limbeck.ssld.options import known
+from limbeck.errors import OptionError, RunError
+from limbeck.ssld.options import Distill, from_json, known, to_json
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,27 @@ def test_values_that_mean_the_same_are_taken() -> None:
     assert taken["out"] == "run"
     assert taken["crop_scale"] == (0, 1)
     assert taken["teacher_mean"] == (0.0, 0.0, 0.0)
+
+
+def test_config_tells_what_was_asked_and_what_ran(tmp_path: Path) -> None:
+    asked = Distill(images=("photos",), student="test_resnet", views=4)
+    ran = replace(asked, keep_top=100, student_size=160, precision="float32")
+    file = tmp_path / "config.json"
+    file.write_text(to_json(ran, asked))
+    told = json.loads(file.read_text())
+    assert (told["views"], told["keep_top"]) == (4, 0)
+    assert told["resolved"] == {"keep_top": 100, "student_size": 160, "precision": "float32"}
+    assert Distill(**from_json(file)) == ran
+    assert Distill(**from_json(file, resolved=False)) == asked
+    file.write_text(to_json(ran))
+    assert Distill(**from_json(file, resolved=False)) == Distill(**from_json(file)) == ran
+
+
+def test_what_is_resolved_is_checked_too(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"resolved": {"precision": "int8"}}')
+    with pytest.raises(OptionError, match="precision is 'int8'"):
+        from_json(file)
+    file.write_text('{"resolved": [1]}')
+    with pytest.raises(RunError, match="'resolved' holds no options"):
+        from_json(file)

@@ -189,12 +189,15 @@ def _shaped(name: str, value: Any) -> Any:
     return tuple(str(part) if isinstance(part, Path) else part for part in value)
 
 
-def to_json(options: Distill) -> str:
-    return json.dumps(dataclasses.asdict(options), indent=2) + "\n"
+def to_json(options: Distill, asked: Distill | None = None) -> str:
+    """What was asked for and, under `resolved`, where that which runs differs: what followed from other options."""
+    told = dataclasses.asdict(asked or options)
+    resolved = {name: value for name, value in dataclasses.asdict(options).items() if value != told[name]}
+    return json.dumps(told | {"resolved": resolved}, indent=2) + "\n"
 
 
-def from_json(file: Path) -> dict[str, Any]:
-    """The options that a config.json holds.
+def from_json(file: Path, *, resolved: bool = True) -> dict[str, Any]:
+    """The options that a config.json holds: those that ran, or, not `resolved`, those that were asked for.
 
     >>> from_json(Path("no/config.json"))
     Traceback (most recent call last):
@@ -211,7 +214,10 @@ def from_json(file: Path) -> dict[str, Any]:
         raise RunError(f"{file} is not JSON: {error}", expected=expected, hint=hint) from error
     if not isinstance(options, dict):
         raise RunError(f"{file} holds no options", expected=expected, hint=hint)
-    return known(options, source=str(file))
+    ran = options.pop("resolved", {})
+    if not isinstance(ran, dict):
+        raise RunError(f"{file}: 'resolved' holds no options", expected=expected, hint=hint)
+    return known(options | ran if resolved else options, source=str(file))
 
 
 def resumed(asked: Distill, stored: Distill) -> Distill:
