@@ -12,7 +12,7 @@ from torch import nn
 from limbeck.checkpoints.card import Card, find, is_checkpoint, read_card, save, versions
 from limbeck.checkpoints.loaded import load
 from limbeck.classification.models import build, preprocess_of
-from limbeck.errors import CheckpointError
+from limbeck.errors import CheckpointError, UnsafeFile
 from limbeck.records import Preprocess
 
 
@@ -97,6 +97,29 @@ def test_what_is_no_checkpoint_is_told(tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(CheckpointError, match="is no card"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"builder": "os"}, "the builder is 'os'"),
+        ({"name": "hf-hub:someone/something"}, "names a place"),
+        ({"name": "local-dir:there"}, "names a place"),
+        ({"name": "../test_resnet"}, "names a place"),
+        ({"args": {"checkpoint_path": "evil.pth"}}, "it sets checkpoint_path"),
+        ({"args": {"pretrained": True, "pretrained_cfg_overlay": {}}}, "it sets pretrained, pretrained_cfg_overlay"),
+        ({"args": {"pretrained_cfg": {"file": "evil.pth"}}}, "it sets pretrained_cfg,"),
+        ({"args": {"features_only": True}}, "it sets features_only"),
+        ({"builder": "torchvision", "name": "resnet18", "args": {"weights": "DEFAULT"}}, "it sets weights"),
+    ],
+)
+def test_a_card_that_wants_more_than_a_model_is_refused(tmp_path: Path, change: dict[str, object], reason: str) -> None:
+    save(tmp_path, build("test_resnet", classes=4), card_of("test_resnet"))
+    told = json.loads((tmp_path / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(told | {"architecture": told["architecture"] | change}))
+    with pytest.raises(UnsafeFile, match=reason) as raised:
+        load(tmp_path)
+    assert str(tmp_path / "card.json") in str(raised.value)
 
 
 def test_weights_of_another_model_are_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A checkpoint: `model.safetensors`, and the card that says what it is. Enough by itself."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
@@ -10,13 +11,18 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from limbeck.classification.models import Architecture
-from limbeck.errors import CheckpointError
+from limbeck.classification.models import BUILDERS, Architecture
+from limbeck.errors import CheckpointError, UnsafeFile
 from limbeck.files import write_atomically
 from limbeck.records import Preprocess
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
 _MAKE = "limbeck distill --images PHOTOS --teacher TEACHER --student STUDENT --out RUN"
+_NAME = re.compile(r"[\w.\-]+")
+# what the builders take that is about files, downloads or another kind of model
+_TRICK = re.compile(
+    r"(pretrained|weights).*|checkpoint_path|cache_dir|features_only|feature_cfg|model_cfg|kwargs_filter"
+)
 
 
 @dataclass(frozen=True)
@@ -103,11 +109,31 @@ def read_card(path: str | Path) -> Card:
     """The card of a run or checkpoint."""
     file = find(path) / CARD
     try:
-        return Card.from_dict(json.loads(file.read_text("utf-8")))
+        card = Card.from_dict(json.loads(file.read_text("utf-8")))
+        refuse_tricks(card.build_from(), file)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{file} is no card: {error}", expected="the card.json of a limbeck checkpoint", hint=_MAKE
         ) from error
+    return card
+
+
+def refuse_tricks(architecture: Architecture, file: Path) -> None:
+    """A card may come from anywhere: it describes a model, and makes nobody fetch or open a file."""
+    tricks = sorted(filter(_TRICK.fullmatch, architecture.args))
+    reason = ""
+    if architecture.builder not in BUILDERS:
+        reason = f"the builder is {architecture.builder!r}"
+    elif not _NAME.fullmatch(architecture.name):
+        reason = f"{architecture.name!r} names a place, and no model"
+    elif tricks:
+        reason = f"it sets {', '.join(tricks)}, which would read other files or make another kind of model"
+    if reason:
+        raise UnsafeFile(
+            f"{file} is refused: {reason}",
+            expected=f"a model of {' or '.join(BUILDERS)}, by its name, with arguments of its own",
+            hint="ask its maker for a checkpoint that limbeck wrote",
+        )
 
 
 def is_checkpoint(path: str | Path) -> bool:
