@@ -50,7 +50,7 @@ def test_an_oblong_evaluation_is_filled_with_photo() -> None:
 
 
 def test_an_unknown_interpolation_is_named() -> None:
-    with pytest.raises(UnknownName, match=r"unknown interpolation 'bicubik'\n  expected: bicubic"):
+    with pytest.raises(UnknownName, match=r"unknown interpolation 'bicubik'\n  expected: bicubic\n  try: "):
         evaluation_view(Preprocess((8, 8), interpolation="bicubik"), jpeg())
 
 

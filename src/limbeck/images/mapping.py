@@ -118,9 +118,15 @@ def _receive(pipe: Connection, process: BaseProcess, shard: Any) -> Any:
     except EOFError:
         raise _died(process, shard) from None
     except Exception:  # an exception that survives pickling but not unpickling
-        error = ImagesError(f"a worker failed on shard {shard}:\n{outcome}")
+        error = _failed(f"on shard {shard}:\n{outcome}")
     error.add_note(f"in a worker, on shard {shard}:\n{outcome}")
     raise error
+
+
+def _failed(how: str) -> ImagesError:
+    return ImagesError(
+        f"a worker failed {how}", expected="an error in plain words: this one is limbeck's", hint="report it, please"
+    )
 
 
 def _died(process: BaseProcess, shard: Any) -> ImagesError:
@@ -176,4 +182,4 @@ def _send_error(pipe: Connection, error: Exception) -> None:
     try:
         pipe.send(error)
     except Exception:
-        pipe.send(ImagesError(f"{type(error).__name__}: {error}"))
+        pipe.send(_failed(f"with {type(error).__name__}: {error}"))

@@ -17,6 +17,7 @@ INTERPOLATIONS = {
     "bicubic": InterpolationMode.BICUBIC,
     "nearest": InterpolationMode.NEAREST,
 }
+_CURE = '"interpolation": "bicubic" among the preprocess facts of the model'
 
 
 def evaluation_view(preprocess: Preprocess, data: bytes) -> Tensor:
@@ -33,7 +34,7 @@ def evaluation_view(preprocess: Preprocess, data: bytes) -> Tensor:
 def centre_view(preprocess: Preprocess, photo: Tensor) -> Tensor:
     """`evaluation_view` of a decoded photo, uint8 [3, H, W]."""
     if preprocess.interpolation not in INTERPOLATIONS:
-        raise unknown_name("interpolation", preprocess.interpolation, INTERPOLATIONS)
+        raise unknown_name("interpolation", preprocess.interpolation, INTERPOLATIONS, hint=_CURE)
     height, width = photo.shape[1:]
     shown_height, shown_width = preprocess.size
     margin = preprocess.resize_short() / min(preprocess.size)

@@ -171,18 +171,30 @@ def _file(path: str, search: Search, real: str = "") -> Iterator[Found]:
 def _list(path: str, search: Search) -> Iterator[Found]:
     """A list's own order is kept. A line that leads nowhere is one unreadable image, not the end."""
     folder = os.path.dirname(path)
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
+    try:
+        lines = open(path, encoding="utf-8-sig", errors="surrogateescape")  # noqa: SIM115
+    except OSError as error:
+        raise ImagesError(
+            f"{path} cannot be read: {reason_of(error)}", expected="a list of images", hint=f"ls -l {path}"
+        ) from None
+    with lines:
         for line in map(str.strip, lines):
             if not line or line.startswith("#"):
                 continue
-            if is_url(line):
-                yield from _url(line, search, listed=True)
-                continue
-            place = os.path.abspath(os.path.join(folder, os.path.expanduser(line)))
-            if place.lower().endswith(".txt"):
-                search.skip(place, "a list inside a list")
-            else:
-                yield from _one(place, search)
+            place = line if is_url(line) else os.path.abspath(os.path.join(folder, os.path.expanduser(line)))
+            try:
+                yield from _listed(place, search)
+            except ImagesError as error:
+                search.skip(place, error.found)
+
+
+def _listed(place: str, search: Search) -> Iterator[Found]:
+    if is_url(place):
+        yield from _url(place, search, listed=True)
+    elif place.lower().endswith(".txt"):
+        search.skip(place, "a list inside a list")
+    else:
+        yield from _one(place, search)
 
 
 def _archive(archive: str, search: Search) -> Iterator[Found]:
@@ -223,9 +235,11 @@ def _manifest(path: str, search: Search) -> Iterator[Found]:
             for number in range(reader.num_record_batches):
                 batch = reader.get_batch(number)
                 yield from _kept(zip(*(batch.column(name).to_pylist() for name in columns)), search)
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise ImagesError(
-            f"{path} is not a manifest of images: {error}", expected="a file that limbeck wrote"
+            f"{path} is not a manifest of images: {error}",
+            expected="the manifest.arrow of a run, or a manifest from the cache",
+            hint="name the photos' own folder instead: the manifest is made again",
         ) from None
 
 
@@ -268,11 +282,19 @@ def _url(url: str, search: Search, *, listed: bool = False) -> Iterator[Found]:
             yield from _url_folder(system, path, search)
     except FileNotFoundError:
         if not listed:
-            raise ImagesError(f"{url} does not exist", expected="a folder, image or archive at this URL") from None
+            raise ImagesError(
+                f"{url} does not exist",
+                expected="a folder, image or archive at this URL",
+                hint=f"see what is there: --images {url.rpartition('/')[0]}/",
+            ) from None
         search.skip(url, "no such file")
     except OSError as error:
         if not listed:
-            raise ImagesError(f"{url} cannot be read: {reason_of(error)}") from None
+            raise ImagesError(
+                f"{url} cannot be read: {reason_of(error)}",
+                expected="a server that answers, and leave to read",
+                hint="the same command again, or download the photos first: --images FOLDER",
+            ) from None
         search.skip(url, reason_of(error))
 
 
