@@ -2,10 +2,13 @@
 
 import http.server
 import os
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import fsspec
@@ -13,6 +16,7 @@ import pytest
 from photos import folder_of, jpeg
 
 from limbeck.errors import ImagesError
+from limbeck.images import places
 from limbeck.images.imageset import ImageSet
 from limbeck.images.sources import Search, find
 
@@ -75,6 +79,28 @@ def test_a_list_keeps_its_order_and_survives_bad_lines(tmp_path: Path, tree: Pat
     found = [os.path.relpath(found.path, tree) for found in find([str(listed)], search)]
     assert found == ["b/2.jpg", "a.jpg", "a/x.jpeg"]
     assert [reason for _, reason in search.skipped] == ["no such file or directory", "a list inside a list"]
+
+
+def test_a_list_survives_lines_that_are_errors_of_their_own(tmp_path: Path, tree: Path) -> None:
+    (tmp_path / "torn.arrow").write_bytes(b"no table")
+    (tmp_path / "empty.arrow").touch()
+    (tmp_path / "list.txt").write_text("gone.arrow\ntorn.arrow\nempty.arrow\nnosuch://a.jpg\nphotos/a.jpg\n")
+    search = Search(tmp_path / "cache")
+    assert [found.path for found in find([str(tmp_path / "list.txt")], search)] == [str(tree / "a.jpg")]
+    assert [Path(path).name for path, _ in search.skipped] == ["gone.arrow", "torn.arrow", "empty.arrow", "a.jpg"]
+    assert "gone.arrow is not a manifest of images" in search.skipped[0][1]
+
+
+@pytest.mark.parametrize("source", ["gone.arrow", "torn.arrow", "gone.txt", "nosuch://photos", "memory:///gone"])
+def test_every_error_says_what_was_expected_and_what_to_do(tmp_path: Path, source: str) -> None:
+    for name in "gone.arrow", "gone.txt":
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    (tmp_path / "torn.arrow").write_bytes(b"no table")
+    with pytest.raises(ImagesError) as caught:
+        names(tmp_path, source if "://" in source else tmp_path / source)
+    assert source in caught.value.found
+    assert caught.value.expected
+    assert caught.value.hint
 
 
 def test_globs(tmp_path: Path, tree: Path) -> None:
@@ -143,6 +169,16 @@ class Server:
     sent: list[int] = field(default_factory=list)
 
 
+@contextmanager
+def _serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A real server on the loopback that knows ranges, lists folders, and counts the bytes it sends."""
@@ -182,13 +218,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        known = Server(f"http://127.0.0.1:{listening.server_port}", root)
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
+    with _serving(Handler) as url:
+        known = Server(url, root)
         yield known
-        listening.shutdown()
-        thread.join()
 
 
 def test_http_folder_file_and_list(server: Server) -> None:
@@ -204,10 +236,62 @@ def test_http_folder_file_and_list(server: Server) -> None:
         ImageSet.open(f"{server.url}/none.jpg", shown=False)
 
 
+@pytest.fixture
+def plain_server(tmp_path: Path) -> Iterator[Server]:
+    """What `python -m http.server` is: it ignores ranges and sends all of a file."""
+    root = tmp_path / "served"
+    root.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(root))
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with _serving(Handler) as url:
+        yield Server(url, root)
+
+
+def test_photos_on_a_server_without_ranges(plain_server: Server) -> None:
+    folder_of(plain_server.root / "photos", 2)
+    for source in "photos/", "photos/001.jpg":
+        images = ImageSet.open(f"{plain_server.url}/{source}", shown=False)
+        assert images.read(len(images) - 1) == jpeg(48, 64, seed=1)
+    (plain_server.root / "photos" / "001.jpg").unlink()
+    with pytest.raises(FileNotFoundError):
+        images.read(0)
+
+
+def test_a_photo_on_a_server_is_read_up_to_the_byte_limit(
+    plain_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(plain_server.root / "photos", 1)
+    (plain_server.root / "photos" / "endless.jpg").write_bytes(jpeg() + bytes(3 * 2**20))
+    monkeypatch.setattr(places, "MOST_BYTES", 2**20)
+    images = ImageSet.open(f"{plain_server.url}/photos/", shown=False, workers=0)
+    assert len(images) == 1
+    assert [skipped.reason for skipped in images.skipped] == [
+        "over 1,048,576 bytes, more than an image within the pixel limit needs"
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("kind", ["tar", "zip", "gztar"])
+def test_an_archive_on_a_server_without_ranges(plain_server: Server, tmp_path: Path, kind: str, count: int) -> None:
+    folder = folder_of(tmp_path / "photos", count, 96, 128)
+    archive = Path(shutil.make_archive(str(plain_server.root / "photos"), kind, folder))
+    url = f"{plain_server.url}/{archive.name}"
+    with pytest.raises(ImagesError, match=r"photos\.\S+ cannot be read in parts.*\n.*\n.*download the archive"):
+        ImageSet.open(url, shown=False)
+    (tmp_path / "list.txt").write_text(f"{url}\n{folder}\n")
+    images = ImageSet.open(tmp_path / "list.txt", shown=False)
+    assert len(images) == count
+    assert "range requests" in images.skipped[0].reason
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip", "gztar"])
 def test_an_archive_on_a_server_is_read_in_parts(server: Server, tmp_path: Path, kind: str) -> None:
-    import shutil
-
     folder = folder_of(tmp_path / "photos", 6, 300, 400)
     archive = Path(shutil.make_archive(str(server.root / "photos"), kind, folder))
     url = f"{server.url}/{archive.name}"

@@ -48,9 +48,17 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         return fsspec.url_to_fs(url)  # type: ignore[no-any-return]
     except ImportError as error:
-        raise ImagesError(f"{url} cannot be opened: {error}", hint="pip install the package named above") from None
+        raise ImagesError(
+            f"{url} cannot be opened: {error}",
+            expected="the package that opens such URLs",
+            hint="pip install the package named above",
+        ) from None
     except ValueError as error:
-        raise ImagesError(f"{url} cannot be opened: {error}", expected="a path, or a URL that fsspec knows") from None
+        raise ImagesError(
+            f"{url} cannot be opened: {error}",
+            expected="a path, or a URL that fsspec knows",
+            hint="download the photos first: --images FOLDER",
+        ) from None
 
 
 def state_of(location: str) -> tuple[int, int]:
@@ -80,13 +88,25 @@ def open_seekable(location: str) -> IO[bytes]:
     if not is_url(location):
         return open(location, "rb")
     system, path = filesystem(location)
-    return system.open(path, "rb", block_size=2**18, cache_type="readahead")  # type: ignore[no-any-return]
+    file: IO[bytes] = system.open(path, "rb", block_size=2**18, cache_type="readahead")
+    try:
+        file.seek(-1, os.SEEK_END)
+        file.read(1)
+        file.seek(0)
+    except ValueError as error:
+        file.close()
+        raise ImagesError(
+            f"{location} cannot be read in parts: its server does not answer range requests",
+            expected="a server that does, for an archive that is read in place",
+            hint="download the archive first, and name the file: --images ARCHIVE",
+        ) from error
+    return file
 
 
 def read_whole(location: str) -> bytes:
     """A whole file, refused when it is larger than an image can be."""
     if is_url(location):
-        return _remote(location, None, None)
+        return _bounded(location) if location.startswith(("http://", "https://")) else _remote(location, None, None)
     with open(location, "rb", buffering=0) as file:
         length = os.fstat(file.fileno()).st_size
         if length > MOST_BYTES:
@@ -101,6 +121,23 @@ def read_range(location: str, offset: int, length: int) -> bytes:
     with open(location, "rb") as file:
         file.seek(offset)
         return file.read(length)
+
+
+def _bounded(url: str) -> bytes:
+    """In one request and as a stream: what a server says of a size need not be so, and not every one knows ranges."""
+    system, path = filesystem(url)
+    data = bytearray()
+    try:
+        with system.open(path, "rb", block_size=0, size=1) as stream:  # a size, so that it is not asked for
+            while piece := stream.read(2**20):
+                data += piece
+                if len(data) > MOST_BYTES:
+                    raise Damaged(f"over {MOST_BYTES:,} bytes, more than an image within the pixel limit needs")
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{url}: {type(error).__name__}: {error}") from error
+    return bytes(data)
 
 
 def _remote(url: str, start: int | None, end: int | None) -> bytes:
