@@ -21,8 +21,8 @@ def outline(kind: str, rng: Generator) -> Outline:
     """One object of a kind, centred, its longer side two units.
 
     >>> parts = outline("key", np.random.default_rng(0))
-    >>> max(np.abs(points).max() for tone, points in parts if tone != CUT).round(6)
-    np.float64(1.0)
+    >>> float(max(np.abs(points).max() for tone, points in parts if tone != CUT).round(6))
+    1.0
     """
     return _fit(SHAPES[kind](rng))
 
