@@ -39,7 +39,7 @@ def same(ours: list[Batch], theirs: list[Batch]) -> bool:
         torch.equal(one.images, other.images)
         and torch.equal(one.indices, other.indices)
         and torch.equal(one.numbers, other.numbers)
-        and one.replaced == other.replaced
+        and (one.replaced, one.reasons) == (other.replaced, other.reasons)
         for one, other in zip(ours, theirs, strict=True)
     )
 
@@ -137,6 +137,9 @@ def test_pinned_batches_are_the_same(images: ImageSet, workers: int) -> None:
     (pinned,) = Reader(images, POLICY, workers=workers, pinned=True).batches(reads)
     assert pinned.images.is_pinned()
     assert same([pinned], read(images, reads))
+    spoil(images, 3, "gone")
+    (pinned,) = Reader(images, POLICY, workers=workers, pinned=True).batches(reads)
+    assert (pinned.replaced, set(pinned.reasons)) == ({3: 4}, {3})
 
 
 def test_reads_are_drawn_as_they_are_needed(images: ImageSet) -> None:
@@ -164,6 +167,9 @@ def test_an_unreadable_file_is_replaced_by_the_next(images: ImageSet, how: str, 
     assert [batch.indices.tolist() for batch in batches] == [[4, 7], [7, 0], [8, 9]]
     assert [batch.numbers.tolist() for batch in batches] == [[0, 7], [2, 3], [1, 1]]
     assert [batch.replaced for batch in batches] == [{5: 7}, {6: 7, COUNT - 1: 0}, {}]
+    why = {"gone": "No such file", "overwritten": "changed since", "cut": "changed since", "edited": "changed since"}
+    assert [set(batch.reasons) for batch in batches] in ([{5, 6}, {6, COUNT - 1}, set()], [{5, 6}, {COUNT - 1}, set()])
+    assert all(why[how] in reason for batch in batches for reason in batch.reasons.values())
     expected = render(POLICY, images.read(7), images.keys[7].tobytes(), (7,))[0]
     assert torch.equal(batches[0].images[1], expected)
 
@@ -172,10 +178,11 @@ def test_a_replacement_found_earlier_is_kept_without_trying_the_file(images: Ima
     found = {5: 9, 10: 12}
     (batch,) = read(images, [[(5, (0, 1)), (10, (0, 1))]], replaced=found)
     assert batch.indices.tolist() == [9, 9, 12, 12]
-    assert batch.replaced == found
+    assert (batch.replaced, batch.reasons) == (found, {})
     spoil(images, 9, "gone")
     (batch,) = read(images, [[(5, (0,)), (9, (0,))]], replaced=found)
     assert batch.replaced == {5: 11, 9: 11}
+    assert batch.reasons == {9: "No such file or directory"}
 
 
 def test_replacements_go_on_to_the_next_part_of_a_run(images: ImageSet) -> None:
@@ -185,7 +192,9 @@ def test_replacements_go_on_to_the_next_part_of_a_run(images: ImageSet) -> None:
     first = list(run.batches([[(3, (0,))]]))
     assert run.replaced == {3: 4}
     Path(images.path(3)).write_bytes(content)
-    assert same(list(run.batches([[(3, (0,))]])), first)
+    (again,) = run.batches([[(3, (0,))]])
+    assert torch.equal(again.images, first[0].images)
+    assert (again.replaced, again.reasons) == ({3: 4}, {})
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol, TypeVar
@@ -51,15 +51,20 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's views. `indices` are the images that were used; `replaced` says for which unreadable ones."""
+    """One step's views. `indices` are the images that were used; `replaced` says for which unreadable ones.
+
+    `reasons` says why, for each image that this batch tried and could not read; other workers may say it again.
+    """
 
     images: Tensor  # uint8 [B, 3, S, S], channels last
     indices: Tensor  # int64 [B]
     numbers: Tensor  # int64 [B]
     replaced: dict[int, int] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
 
     def pin_memory(self) -> "Batch":
-        return Batch(self.images.pin_memory(), self.indices.pin_memory(), self.numbers.pin_memory(), self.replaced)
+        pinned = {name: getattr(self, name).pin_memory() for name in ("images", "indices", "numbers")}
+        return replace(self, **pinned)
 
 
 @dataclass(frozen=True)
@@ -116,26 +121,27 @@ class _Views:
         out = torch.empty(len(numbers), 3, size, size, dtype=torch.uint8, memory_format=torch.channels_last)
         indices: list[int] = []
         replaced: dict[int, int] = {}
+        reasons: dict[int, str] = {}
         for index, wanted in reads:
-            used, views = self._readable(index, wanted)
+            used, views = self._readable(index, wanted, reasons)
             if used != index:
                 replaced[index] = used
             out[len(indices) : len(indices) + len(wanted)] = views
             indices += [used] * len(wanted)
         self.replaced |= replaced
-        return Batch(out, torch.tensor(indices), torch.tensor(numbers), replaced)
+        return Batch(out, torch.tensor(indices), torch.tensor(numbers), replaced, reasons)
 
-    def _readable(self, index: int, numbers: tuple[int, ...]) -> tuple[int, Tensor]:
-        reason = ""
+    def _readable(self, index: int, numbers: tuple[int, ...], reasons: dict[int, str]) -> tuple[int, Tensor]:
         for candidate in self._candidates(index):
             try:
                 with _naming(self.images, candidate):
                     data = _read(self.images, candidate)
                     return candidate, render(self.policy, data, self.images.keys[candidate].tobytes(), numbers)
             except Unreadable as error:
-                reason = reason or str(error)
+                reasons[candidate] = str(error)
+        first, reason = next(iter(reasons.items()))
         raise ImagesError(
-            f"none of the {len(self.images):,} images can be read any more ({self.images.path(index)}: {reason})",
+            f"none of the {len(self.images):,} images can be read any more ({self.images.path(first)}: {reason})",
             expected="the photos where they were when the run began",
             hint="see that their disk is there, then go on with --resume",
         )
