@@ -233,6 +233,17 @@ def test_another_teachers_store_is_refused(tmp_path: Path, change: dict[str, Any
     assert open_store(tmp_path).covers(keys, zeros(50))
 
 
+def test_a_store_is_taken_as_it_is_when_nobody_says_how_many_classes_to_keep(tmp_path: Path) -> None:
+    _, keys, labels = filled(tmp_path)
+    again = open_store(tmp_path, keep=0)
+    assert again.stamp.keep == 5 != default_keep(100)
+    found, hit = again.look_up(keys, zeros(50))
+    assert hit.all()
+    assert same(found, labels)
+    with pytest.raises(StoreError, match="classes kept 100"):
+        open_store(tmp_path, keep=200)  # explicitly all
+
+
 def test_the_stamp_tells_of_the_teacher_without_it(tmp_path: Path) -> None:
     assert read_stamp(tmp_path) is None
     names = tuple(f"class {index}" for index in range(100))

@@ -11,6 +11,7 @@ from typing import Any
 
 from limbeck.errors import StoreError
 from limbeck.files import write_atomically
+from limbeck.ssld.codes import kept
 
 FORMAT = 1
 _FILE = "store.json"
@@ -18,7 +19,7 @@ _FILE = "store.json"
 
 @dataclass(frozen=True)
 class Stamp:
-    """The teacher and the view policy of a store, and the shape of its labels."""
+    """The teacher and the view policy of a store, and the shape of its labels; asked for with `keep` 0, of any."""
 
     teacher: str
     views: str
@@ -39,7 +40,7 @@ class Stamp:
                 ("teacher", self.teacher, asked.teacher, self.about_teacher, asked.about_teacher),
                 ("views", self.views, asked.views, self.about_views, asked.about_views),
                 ("classes", self.classes, asked.classes, "", ""),
-                ("classes kept", self.keep, asked.keep, "", ""),
+                ("classes kept", self.keep, asked.keep or self.keep, "", ""),
             )
             if mine != theirs
         ]
@@ -75,10 +76,13 @@ def read_stamp(root: str | Path) -> Stamp | None:
 
 
 def stamped(root: Path, asked: Stamp) -> Stamp:
-    """The stamp of the store in a folder, which is made one where it is none; another's store is refused."""
+    """The stamp of the store in a folder, which is made one where it is none; another's store is refused.
+
+    Where `asked.keep` is 0, a store keeps what it does already, and a new one the default number of classes.
+    """
     found = read_stamp(root)
     if found is None:
-        _create(root / _FILE, asked)
+        _create(root / _FILE, dataclasses.replace(asked, keep=kept(asked.classes, asked.keep)))
         found = read_stamp(root)
         assert found is not None
     found.refuse_other(root, asked)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from limbeck.console import console, progress
 from limbeck.errors import RunError, StoreError
 from limbeck.records import Skipped, SoftLabels
-from limbeck.ssld.codes import default_keep, encode, kept, pack, unpack
+from limbeck.ssld.codes import default_keep, encode, pack, unpack
 from limbeck.ssld.shard import (
     PIECE,
     SUFFIX,
@@ -82,10 +82,9 @@ class SoftLabelStore:
         shown: bool = True,
     ) -> "SoftLabelStore":
         """The store in a folder, made where there is none. `teacher` and `views` are fingerprints: another's store is
-        refused. `keep` 0 keeps the default number of classes. `extra` is kept for whoever reads the stamp."""
-        asked = Stamp(
-            teacher, views, classes, kept(classes, keep), about_teacher, about_views, class_names, extra or {}
-        )
+        refused. With `keep` 0 the store keeps as many classes as it did, a new one the default number: `stamp.keep`.
+        `extra` is kept for whoever reads the stamp."""
+        asked = Stamp(teacher, views, classes, min(keep, classes), about_teacher, about_views, class_names, extra or {})
         return cls(Path(root), stamped(Path(root), asked), shown=shown)
 
     def __len__(self) -> int:
