@@ -14,6 +14,7 @@ from limbeck.classification.models import (
     classes_in,
     count,
     licence_of,
+    outline,
     preprocess_of,
     published,
     size_args,
@@ -112,6 +113,17 @@ def test_class_names_are_known_for_imagenet_and_for_labels_in_the_card() -> None
     labelled = build("test_resnet", classes=2)
     labelled.pretrained_cfg["label_names"] = ["cat", "dog"]  # type: ignore[index,union-attr]
     assert class_names(labelled) == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["coatnet_0_224", "resmlp_12_224.fb_dino"])
+def test_a_thousand_classes_are_not_imagenet_s_unless_the_makers_say_so(name: str) -> None:
+    model = outline(Architecture.parse(name))
+    assert model.num_classes == 1000
+    assert class_names(model) is None
+    plain = nn.Linear(8, 1000)
+    plain.num_classes = 1000  # type: ignore[assignment]
+    assert class_names(plain) is None
+    assert class_names(build("test_resnet", classes=21841)) is None
 
 
 def test_the_licence_comes_from_the_card() -> None:

@@ -65,6 +65,16 @@ def test_a_file_of_weights_gives_the_class_count_and_the_answers(photos: Tensor,
     assert teacher.parameters == sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.parametrize(("name", "named"), [("test_resnet", True), ("lcnet_035", False)])
+def test_a_file_of_a_thousand_classes_has_imagenet_s_names_where_its_architecture_does(
+    name: str, named: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file(timm.create_model(name).state_dict(), file)
+    names = TeacherSpec.parse(name, weights=str(file)).load().names
+    assert (names is not None and names[0] == "tench, Tinca tinca") == named
+
+
 def test_answers_may_take_part_in_a_gradient(photos: Tensor) -> None:
     answers = TeacherSpec.parse(Brightness()).load().log_probabilities(photos)
     assert not answers.requires_grad

@@ -1,5 +1,6 @@
 """Classifiers by name: timm's, torchvision's and the Hugging Face hub's."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,7 @@ from limbeck.records import Preprocess
 
 HUB = "hf-hub:"
 BUILDERS = ("timm", "torchvision")
+_IMAGENET = re.compile(r"in\d+k|IMAGENET1K")  # in the tags of timm, and of torchvision
 _OFFLINE = "give the weights by path: --teacher-weights FILE, or --student-weights FILE"
 
 
@@ -151,7 +153,7 @@ def preprocess_of(described: nn.Module | Mapping[str, Any]) -> Preprocess:
 
 
 def class_names(model: nn.Module) -> tuple[str, ...] | None:
-    """The names of a pretrained model's classes, where they are known: its own labels, or ImageNet's.
+    """The names of a pretrained model's classes, where its makers say them: its own labels, or ImageNet's by its tag.
 
     >>> class_names(build("test_resnet"))[0]
     'tench, Tinca tinca'
@@ -161,7 +163,8 @@ def class_names(model: nn.Module) -> tuple[str, ...] | None:
     labels = config.get("label_names")
     if labels and len(labels) == count:
         return tuple(str(label) for label in labels)
-    return imagenet_names(count) if count else None
+    from_imagenet = _IMAGENET.search(config.get("tag") or "") and config.get("num_classes") == count
+    return imagenet_names(count) if count and from_imagenet else None
 
 
 def licence_of(model: nn.Module) -> str | None:
