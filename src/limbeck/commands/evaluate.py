@@ -44,7 +44,7 @@ class Evaluate:
 
 
 def evaluate(
-    run: str | Path,
+    path: str | Path,
     images: str | Path | Iterable[str | Path],
     *,
     batch: int = 64,
@@ -55,17 +55,11 @@ def evaluate(
 ) -> dict[str, float]:
     """Top-1 and top-5 where the photos lie in class folders, else agreement with a teacher; printed and returned."""
     named = [images] if isinstance(images, str | Path) else list(images)
-    options = Evaluate(
-        str(run), tuple(str(source) for source in named), batch, workers, device, teacher, teacher_weights
-    )
-    return _evaluate(options)
+    sources = tuple(str(source) for source in named)
+    return run(Evaluate(str(path), sources, batch, workers, device, teacher, teacher_weights))
 
 
 def run(options: Evaluate) -> dict[str, float]:
-    return _evaluate(options)
-
-
-def _evaluate(options: Evaluate) -> dict[str, float]:
     loaded = load(options.run, device=options.device)
     workers = reading_workers(options.workers, 1)
     images = ImageSet.open(list(options.images), workers=workers)

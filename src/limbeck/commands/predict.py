@@ -33,19 +33,19 @@ class Predict:
 
 
 def predict(
-    run: str | Path, files: str | Path | Iterable[str | Path], *, json: bool = False, top: int = 5, device: str = "auto"
+    path: str | Path,
+    files: str | Path | Iterable[str | Path],
+    *,
+    json: bool = False,
+    top: int = 5,
+    device: str = "auto",
 ) -> list[Prediction]:
     """The top answers of a run to photos, printed and returned."""
     named = [files] if isinstance(files, str | Path) else list(files)
-    options = Predict(str(run), tuple(str(file) for file in named), json=json, top=top, device=device)
-    return _predict(options)
+    return run(Predict(str(path), tuple(str(file) for file in named), json=json, top=top, device=device))
 
 
 def run(options: Predict) -> list[Prediction]:
-    return _predict(options)
-
-
-def _predict(options: Predict) -> list[Prediction]:
     loaded = load(options.run, device=options.device)
     predictions: list[Prediction] = []
     skipped: list[Skipped] = []
