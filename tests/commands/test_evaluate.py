@@ -67,6 +67,19 @@ def test_some_folders_without_a_class_are_listed(trained: Path, tmp_path: Path) 
     assert "blu" in str(error.value)
 
 
+def test_class_folders_of_other_classes_are_told(trained: Path, tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos")
+    for colour in COLOURS:
+        (photos / colour).rename(photos / f"{colour[:2]}_photos")
+    with pytest.raises(ImagesError, match=r"3 of 3 folders .*: bl_photos, gr_photos, re_photos") as error:
+        evaluate(trained, photos, workers=0)
+    assert "red, green, blue" in error.value.expected
+    assert "rename the folders" in error.value.hint
+    assert "--teacher TEACHER" in error.value.hint
+    agreed = evaluate(trained, photos, workers=0, teacher=str(trained.parent / "teacher"))
+    assert agreed.keys() == {"images", "skipped", "agreement", "js"}
+
+
 def test_neither_labels_nor_teacher_is_told(trained: Path, tmp_path: Path) -> None:
     photos = draw_photos(tmp_path / "photos", folders=False)
     with pytest.raises(OptionError, match="--teacher TEACHER"):

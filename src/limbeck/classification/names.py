@@ -78,8 +78,8 @@ def find_classes(folders: Iterable[str], classes: Sequence[str]) -> dict[str, in
     return {folder: index for folder, index in found.items() if index is not None}
 
 
-def match_folders(folders: Iterable[str], classes: Sequence[str]) -> dict[str, int]:
-    """The class of every folder; an error that lists those without one.
+def match_folders(folders: Iterable[str], classes: Sequence[str], *, otherwise: str = "") -> dict[str, int]:
+    """The class of every folder; an error that lists those without one, and says what to do `otherwise`.
 
     >>> match_folders(["dog", "cat"], ["cat", "dog"])
     {'cat': 0, 'dog': 1}
@@ -93,7 +93,7 @@ def match_folders(folders: Iterable[str], classes: Sequence[str]) -> dict[str, i
         raise ImagesError(
             f"{len(lost)} of {len(names)} folders are called after no class: {_some(lost)}",
             expected=f"folders named as the {len(classes)} classes: {_some(proper)}",
-            hint="rename the folders, or leave those out that are no class",
+            hint="rename the folders, or leave those out that are no class" + (f"; {otherwise}" if otherwise else ""),
         )
     return found
 

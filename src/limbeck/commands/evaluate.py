@@ -69,7 +69,7 @@ def run(options: Evaluate) -> dict[str, float]:
             expected="photos, or folders of them",
             hint="--images FOLDER",
         )
-    truth = _labels(images, loaded.classes)
+    truth = _labels(images, loaded.classes, options.teacher != "")
     teacher = _teacher(options, loaded) if truth is None or options.teacher else None
     numbers = _measure(loaded, images, truth, teacher, options.batch, workers)
     for name, value in numbers.items():
@@ -78,14 +78,16 @@ def run(options: Evaluate) -> dict[str, float]:
     return numbers
 
 
-def _labels(images: ImageSet, classes: tuple[str, ...]) -> torch.Tensor | None:
-    """The class of each photo, by its folder's name; None where no folder is called after a class."""
+def _labels(images: ImageSet, classes: tuple[str, ...], teacher: bool) -> torch.Tensor | None:
+    """The class of each photo, by its folder's name; None where there are no class folders.
+
+    Several folders are class folders, unless a teacher is named to agree with and none of them is called after a class.
+    """
     folders = [images.folder(index) for index in range(len(images))]
-    found = find_classes(folders, classes)
-    if not found:
+    if not find_classes(folders, classes) and (teacher or len(set(folders)) == 1):
         console.print("no folder is called after a class")
         return None
-    found = match_folders(folders, classes)
+    found = match_folders(folders, classes, otherwise="for agreement without labels, --teacher TEACHER")
     console.print(f"labels: {len(found):,} folders are called after classes", markup=False)
     return torch.tensor([found[folder] for folder in folders])
 
