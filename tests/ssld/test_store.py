@@ -190,6 +190,31 @@ def test_labels_commit_by_themselves_when_many_wait(tmp_path: Path, monkeypatch:
     assert len(open_store(tmp_path)) == 500
 
 
+def test_labels_that_committed_by_themselves_leave_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PENDING_BYTES", 5_000)
+    store, keys, labels = open_store(tmp_path), some_keys(64 * 200), encode(some_logits(200), 5)
+    for number in range(64):
+        store.add(keys[number * 200 :][:200], np.full(200, number, np.uint32), labels)
+    store.commit()
+    assert len(store) == 64 * 200
+    assert len(shards(tmp_path)) <= 8
+    assert store.covers(keys, np.arange(64).repeat(200))
+
+
+def test_labels_of_many_epochs_in_files_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SHARD_BYTES", 0)
+    store, keys, labels = open_store(tmp_path), some_keys(40), encode(some_logits(120), 5)
+    for number in range(3):
+        store.add(keys, np.full(40, number, np.uint32), labels[40 * number : 40 * number + 40])
+        store.commit()
+    assert len(shards(tmp_path)) == 3
+    for order in range(5):
+        asked = np.random.default_rng(order).permutation(160)
+        found, hit = store.look_up(keys[asked % 40], asked // 40)
+        assert hit.tolist() == (asked < 120).tolist()
+        assert same(found[torch.from_numpy(hit)], labels[torch.from_numpy(asked[hit])])
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory")
 def test_memory_does_not_grow_with_what_was_looked_up(tmp_path: Path) -> None:
     keys, labels = some_keys(20_000), encode(some_logits(1000, 1000), 1000)

@@ -13,6 +13,7 @@ import mmap
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,21 +69,32 @@ class Block:
     def __len__(self) -> int:
         return len(self.first)
 
-    def find(self, names: Names) -> NDArray[np.int64]:
-        """The row of each name, -1 where there is none."""
-        rows = np.full(len(names), -1, np.int64)
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        numbers = self.records["number"]
+        return (int(numbers.min()), int(numbers.max())) if len(self) else (0, 0)
+
+    def may_hold(self, names: Names) -> bool:
+        """Whether the view numbers meet at all: what one epoch wrote is of few of them."""
+        lowest, highest = self._span
+        return bool(((names.number >= lowest) & (names.number <= highest)).any())
+
+    def find(self, names: Names) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which of the names are here, and their rows."""
         at = np.searchsorted(self.first, names.first)
+        wanted = np.flatnonzero(self.first.take(at, mode="clip") == names.first) if len(self) else at[:0]
+        at = at[wanted]
+        found, rows = [wanted[:0]], [at[:0]]
         seconds, numbers = self.records["second"], self.records["number"]
-        wanted = np.arange(len(names))
         while len(wanted):  # once, and again for each other view of an image in this block
-            wanted = wanted[at[wanted] < len(self)]
-            wanted = wanted[self.first[at[wanted]] == names.first[wanted]]
-            here = at[wanted]
-            same = (seconds[here] == names.second[wanted]) & (numbers[here] == names.number[wanted])
-            rows[wanted[same]] = here[same]
-            wanted = wanted[~same]
-            at[wanted] += 1
-        return rows
+            same = (seconds[at] == names.second[wanted]) & (numbers[at] == names.number[wanted])
+            found.append(wanted[same])
+            rows.append(at[same])
+            wanted, at = wanted[~same], at[~same] + 1
+            further = self.first.take(at, mode="clip") == names.first[wanted]
+            further &= at < len(self)
+            wanted, at = wanted[further], at[further]
+        return np.concatenate(found), np.concatenate(rows)
 
     def release(self) -> None:
         """Give the mapped pages back, which would count as this process's memory; the system's cache keeps them."""

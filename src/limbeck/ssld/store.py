@@ -41,6 +41,7 @@ EVALUATION_VIEW = 2**32 - 1  # the number of the teacher's own evaluation view
 _PENDING_BYTES = 2**24
 _ABANDONED_SECONDS = 3600.0
 _MANY = 2**16
+_SHARD_BYTES = 2**27  # every file more makes each look-up slower; two of half the size are merged in memory
 
 
 class SoftLabelStore:
@@ -94,20 +95,25 @@ class SoftLabelStore:
     def look_up(self, keys: Keys, numbers: Numbers) -> tuple[SoftLabels, NDArray[np.bool_]]:
         """The labels of a batch of views, and which of them are there; the other rows hold nothing of use."""
         records, hit = np.zeros(len(keys), self._kind), np.zeros(len(keys), bool)
-        for rows, block, at in self._find(Names.of(keys, numbers)):
+        names = Names.of(keys, numbers)
+        for rows, block, at in self._find(names):
             records[rows], hit[rows] = block.records[at], True
-        self._release()
+        self._release(names)
         return unpack(records, self.stamp.classes), hit
 
     def covers(self, keys: Keys, numbers: Numbers) -> bool:
         """Whether there is a label for every one of these views."""
-        for start in range(0, len(keys), _MANY):
-            names = Names.of(keys[start : start + _MANY], numbers[start : start + _MANY])
-            held = sum(len(rows) for rows, _, _ in self._find(names))
-            self._release()
-            if held < len(names):
-                return False
-        return True
+        spans = (slice(start, start + _MANY) for start in range(0, len(keys), _MANY))
+        return all(self.held(keys[span], numbers[span]).all() for span in spans)
+
+    def held(self, keys: Keys, numbers: Numbers) -> NDArray[np.bool_]:
+        """For which of these views there is a label."""
+        held = np.zeros(len(keys), bool)
+        names = Names.of(keys, numbers)
+        for rows, _, _ in self._find(names):
+            held[rows] = True
+        self._release(names)
+        return held
 
     def add(self, keys: Keys, numbers: Numbers, labels: SoftLabels) -> None:
         """Labels to keep, on disk after the next commit, which comes by itself when many wait. Those that are there
@@ -120,10 +126,7 @@ class SoftLabelStore:
         records["second"], records["number"] = names.second, names.number
         for name in packed.dtype.names or ():
             records[name] = packed[name]
-        new = np.ones(len(names), bool)
-        for rows, _, _ in self._find(names):
-            new[rows] = False
-        self._release()
+        new = ~self.held(keys, numbers)
         _, once = np.unique(
             np.stack([names.first, names.second, names.number.astype(np.uint64)]), return_index=True, axis=1
         )
@@ -149,7 +152,7 @@ class SoftLabelStore:
         self._own = [name for name in self._own if name in self._shards]
         while len(self._own) > 1:
             last = [self._shards[name] for name in self._own[-2:]]
-            if not _alike(*last) or self.bytes_for(sum(map(len, last))) > _PENDING_BYTES:
+            if not _alike(*last) or self.bytes_for(sum(map(len, last))) > _SHARD_BYTES:
                 break
             written = self._write(merge(last))
             for name in self._own[-2:]:
@@ -172,22 +175,26 @@ class SoftLabelStore:
     def _blocks(self) -> list[Block]:
         return [*self._shards.values(), *self._pending]
 
-    def _release(self) -> None:
+    def _release(self, names: Names) -> None:
         for block in self._shards.values():
-            block.release()
+            if block.may_hold(names):
+                block.release()
 
     def _find(self, names: Names) -> list[tuple[NDArray[np.int64], Block, NDArray[np.int64]]]:
         """(positions in names, block, rows in that block), each position at most once."""
         found = []
-        left = np.arange(len(names))
+        left = np.argsort(names.first)  # neighbours lie on one page
+        names = names[left]
         for block in self._blocks():
             if not len(left):
                 break
-            at = block.find(names)
-            here = at >= 0
-            if here.any():
-                found.append((left[here], block, at[here]))
-                left, names = left[~here], names[~here]
+            if not block.may_hold(names):
+                continue
+            here, rows = block.find(names)
+            if len(here):
+                found.append((left[here], block, rows))
+                left = np.delete(left, here)
+                names = names[np.delete(np.arange(len(names)), here)]
         return found
 
     def _write(self, block: Block) -> str:
