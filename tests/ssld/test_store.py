@@ -156,6 +156,21 @@ def test_subsets_and_supersets_share_a_store(tmp_path: Path) -> None:
     assert store.look_up(larger, zeros(60))[1].tolist() == [True] * 50 + [False] * 10
 
 
+def test_labels_of_other_photos_and_views_do_not_count(tmp_path: Path) -> None:
+    store, keys, labels = filled(tmp_path, 50)
+    store.add(keys, np.full(50, 7), labels)
+    assert store.missing(keys, 1) == 0
+    assert store.missing(keys, 3) == 100
+    assert store.missing(some_keys(60, seed=3), 2) == 120
+    assert store.missing(np.concatenate([keys[:10], some_keys(30, seed=3)]), 2) == 70
+
+
+def test_many_missing_labels_are_estimated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SAMPLED", 500)
+    store, keys, _ = filled(tmp_path, 1000)
+    assert store.missing(keys, 4) == pytest.approx(3000, rel=0.02)
+
+
 def test_the_first_label_of_a_view_wins(tmp_path: Path) -> None:
     store, keys, labels = filled(tmp_path, 50)
     later = encode(some_logits(50, seed=8), 5)

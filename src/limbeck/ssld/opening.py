@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from limbeck.checkpoints.card import is_checkpoint, read_card
+from limbeck.checkpoints.card import read_card
 from limbeck.classification.names import numbered
 from limbeck.console import console
 from limbeck.errors import OptionError
@@ -16,6 +16,7 @@ from limbeck.images.view import ViewPolicy
 from limbeck.ssld.devices import reading_workers
 from limbeck.ssld.folder import photos_file
 from limbeck.ssld.options import Distill
+from limbeck.ssld.shard import Keys
 from limbeck.ssld.store import SoftLabelStore, check_space, read_stamp
 from limbeck.ssld.teacher import TeacherSpec, check_answers
 from limbeck.ssld.teaching import TeacherFacts, Teaching
@@ -46,15 +47,15 @@ def keep_photos(run: Path, images: ImageSet) -> None:
         images.save(photos_file(run))
 
 
-def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Teaching:
-    """The teacher; what a soft-label store tells of it is believed, so that it need not be loaded."""
+def name_teacher(options: Distill, module: nn.Module | None) -> TeacherSpec:
+    """Who the teacher is: names and files are looked at, nothing is loaded."""
     if options.teacher.startswith("python:") and module is None:
         raise OptionError(
             f"the teacher of this run was a module from Python ({options.teacher.removeprefix('python:')})",
             expected="the same module again",
             hint=f"limbeck.distill(teacher=module, out={options.out!r}, resume=True)",
         )
-    spec = TeacherSpec.parse(
+    return TeacherSpec.parse(
         module if module is not None else options.teacher,
         weights=options.teacher_weights or None,
         size=options.teacher_size or None,
@@ -62,6 +63,10 @@ def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Te
         std=options.teacher_std or None,
         norm=options.teacher_norm,
     )
+
+
+def open_teacher(options: Distill, ranks: Ranks, spec: TeacherSpec) -> Teaching:
+    """The teacher; what a soft-label store tells of it is believed, so that it need not be loaded."""
     stamp = read_stamp(store_root(options)) if options.views else None
     facts = None
     if stamp is not None and stamp.teacher == spec.fingerprint and "teacher" in stamp.extra:
@@ -72,12 +77,12 @@ def open_teacher(options: Distill, ranks: Ranks, module: nn.Module | None) -> Te
     return teaching
 
 
-def class_names(teaching: Teaching, student: str) -> tuple[str, ...]:
+def class_names(teaching: Teaching, student: Path | None) -> tuple[str, ...]:
     """The teacher's; a teacher without names is believed to mean those of a student that is a checkpoint."""
     facts = teaching.facts
     if facts.names:
         return facts.names
-    known = tuple(read_card(student).classes) if is_checkpoint(student) else ()
+    known = tuple(read_card(student).classes) if student else ()
     return known if len(known) == facts.classes else numbered(facts.classes)
 
 
@@ -85,8 +90,21 @@ def store_root(options: Distill) -> Path:
     return Path(options.store) if options.store else Path(options.out) / "store"
 
 
-def open_store(options: Distill, policy: ViewPolicy, teaching: Teaching, photos: int) -> SoftLabelStore:
-    """The soft-label store of a run, with its size told and the free disk checked."""
+def refuse_foreign(root: Path) -> None:
+    """A store is not put among other files, least of all among photos."""
+    if root.is_dir() and not (root / "store.json").exists():
+        others = [path.name for path in root.iterdir() if not path.name.endswith(".tmp")]
+        found = f"--store {root} holds other files: {', '.join(sorted(others)[:3])}" if others else ""
+    else:
+        found = f"--store {root} is a file" if root.exists() and not root.is_dir() else ""
+    if found:
+        raise OptionError(found, expected="a store, or a new or empty folder", hint="--store ANOTHER_FOLDER")
+
+
+def open_store(
+    options: Distill, policy: ViewPolicy, teaching: Teaching, photos: int, keys: Keys | None = None
+) -> SoftLabelStore:
+    """The soft-label store of a run, with its size told and the free disk checked; `keys` are those of its photos."""
     facts = teaching.facts
     store = SoftLabelStore.open(
         store_root(options),
@@ -98,7 +116,7 @@ def open_store(options: Distill, policy: ViewPolicy, teaching: Teaching, photos:
         about_views=str(policy),
         extra={"teacher": facts.to_dict()},
     )
-    needed = max(0, store.bytes_for(photos * options.views) - store.bytes_for(len(store)))
+    needed = store.bytes_for(photos * options.views if keys is None else store.missing(keys, options.views))
     console.print(
         f"soft labels in {store.root}: {len(store):,} there, at most {needed / 1e6:,.1f} MB more for "
         f"{options.views} views of {photos:,} photos, {store.bytes_for(1):,} bytes each",

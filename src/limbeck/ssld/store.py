@@ -41,6 +41,7 @@ EVALUATION_VIEW = 2**32 - 1  # the number of the teacher's own evaluation view
 _PENDING_BYTES = 2**24
 _ABANDONED_SECONDS = 3600.0
 _MANY = 2**16
+_SAMPLED = 2**18
 _SHARD_BYTES = 2**27  # every file more makes each look-up slower; two of half the size are merged in memory
 
 
@@ -105,6 +106,17 @@ class SoftLabelStore:
         """Whether there is a label for every one of these views."""
         spans = (slice(start, start + _MANY) for start in range(0, len(keys), _MANY))
         return all(self.held(keys[span], numbers[span]).all() for span in spans)
+
+    def missing(self, keys: Keys, views: int) -> int:
+        """How many labels of these images are not there, of the views from 0 on; estimated where that is many."""
+        asked = len(keys) * views
+        step = max(1, asked // _SAMPLED)
+        drawn = np.arange(0, asked, step)
+        absent = 0
+        for start in range(0, len(drawn), _MANY):
+            number, row = np.divmod(drawn[start : start + _MANY], len(keys))
+            absent += int((~self.held(keys[row], number)).sum())
+        return min(asked, absent * step)
 
     def held(self, keys: Keys, numbers: Numbers) -> NDArray[np.bool_]:
         """For which of these views there is a label."""
