@@ -1,5 +1,6 @@
 """limbeck distill, from a checkpoint or a file of weights that is gone when the run goes on."""
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -54,3 +55,14 @@ def test_the_start_weights_may_go(photos: Path, teacher: Path, tmp_path: Path, i
     Path(file).unlink()
     limbeck.distill(out=cut, resume=True)
     assert weights(cut) == weights(tmp_path / "whole")
+
+
+def test_a_config_asks_again_for_what_was_asked(photos: Path, teacher: Path, tmp_path: Path, interrupted: Any) -> None:
+    cut = interrupted(8, views=2, student_size=0)
+    before = (cut / "config.json").read_text()
+    assert json.loads(before)["resolved"] == {"student_size": 160, "keep_top": 4}
+    limbeck.distill(out=cut, resume=True)
+    assert (cut / "config.json").read_text() == before
+    again = tmp_path / "again"
+    limbeck.distill(config=str(cut / "config.json"), out=str(again), views=0, student="test_vit", steps=1)
+    assert json.loads((again / "config.json").read_text())["resolved"] == {"student_size": 160}

@@ -1,5 +1,7 @@
 """limbeck distill: a teacher and photos go in, a small student comes out."""
 
+import math
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from torch import nn
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, ship
 from limbeck.console import console, duration
-from limbeck.errors import Interrupted, OptionError, RunError, unknown_name
+from limbeck.errors import Interrupted, NonFiniteLoss, OptionError, RunError, unknown_name
 from limbeck.files import FULL
 from limbeck.recipes import RECIPES
 from limbeck.ssld.devices import start_ranks
@@ -61,7 +63,7 @@ def starting_point(recipe: str = "", config: str = "", resumed: str = "") -> Dis
             f"--config {config} with --recipe {recipe}", expected="one of them", hint="leave --recipe out"
         )
     if config:
-        return replace(Distill(**from_json(Path(config))), out="", config=config, resume=False)
+        return replace(Distill(**from_json(Path(config), resolved=False)), out="", config=config, resume=False)
     name = recipe or Distill().recipe
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, option="--recipe")
@@ -85,10 +87,18 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
         if ranks.first:
             finish(job, model, compare)
             console.print(f"done in {duration(time.monotonic() - started)}")
-            console.print(f"next: limbeck predict {options.out} PHOTO...", markup=False)
+            console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
         ranks.wait()
     except Interrupted as stopped:
         raise Interrupted(stopped.found, hint=resume_command(options.out)) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise OptionError(
+            "a batch norm of the student was given one image alone, and has nothing to take a variance over",
+            expected="two images or more in each part of a batch",
+            hint="--batch 2 or more, a smaller --accumulate, or a student with other norms",
+        ) from error
     except OSError as error:  # a line of a log: states and stores tell of a full disk by themselves
         if error.errno not in FULL:
             raise
@@ -116,7 +126,9 @@ def train(job: Job) -> nn.Module:
         f"student {job.options.precision}" + (f", teacher {job.options.teacher_precision}" if job.teaching else "")
     )
     done = read_progress(job.run).done
-    if done:
+    if done == plan.steps:
+        console.print("this run is finished; to train its student further, name it in a new one: --student OUT")
+    elif done:
         console.print(f"going on after step {done:,}")
     console.print(
         f"{settings(job.options)}; the rest is the recipe's, all of it in {job.run / 'config.json'}", markup=False
@@ -132,12 +144,28 @@ def train(job: Job) -> nn.Module:
         if job.evaluation is not None:
             data = job.evaluation
             numbers |= accuracy(model, job.inputs, data.photos, data.truth, ranks, job.feed.workers)
+        ensure_sound(model, numbers, done)
         if ranks.first:
             ship(job, model, done, numbers)
         return numbers
 
     store = job.feed.store
     return fit(job.step, job.feed, plan, evaluate, job.run, ranks, store.commit if store is not None else lambda: None)
+
+
+def ensure_sound(model: nn.Module, numbers: dict[str, float], done: int) -> None:
+    """Stop before a student that answers with nan is saved or shipped.
+
+    >>> ensure_sound(nn.Linear(1, 1), {"probe_js": 0.1}, done=5)
+    """
+    state = [value for value in model.state_dict().values() if value.is_floating_point()]
+    if all(map(math.isfinite, numbers.values())) and all(bool(torch.isfinite(value).all()) for value in state):
+        return
+    raise NonFiniteLoss(
+        f"after step {done:,} the student's weights or answers are not finite",
+        expected="finite numbers; the last saved state and student are good",
+        hint="a lower --lr, or --precision float32, in a new --out",
+    )
 
 
 def settings(options: Distill) -> str:

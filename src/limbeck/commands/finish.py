@@ -1,5 +1,6 @@
 """The end of a run: the student with its card, and the page that shows how well it learned."""
 
+import csv
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -56,9 +57,11 @@ def finish(job: Job, model: nn.Module, compare: Compare | None = None) -> None:
         numbers |= {name: record[name] for name in ("probe_js", "probe_agreement", "top1", "top5") if name in record}
     student, teacher = student_facts(job, model, numbers.get("top1")), teacher_facts(job)
     ship(job, model, job.plan.steps, numbers | {"images_per_second": student.images_per_second})
-    replaced = len(read_progress(job.run).replaced)
-    if replaced:
-        console.print(f"{replaced:,} photos could not be read any more and gave their places to others")
+    lost = lost_photos(job)
+    if lost:
+        console.print(f"{len(lost):,} photos could not be read any more and gave their places to others")
+        with (job.run / "skipped.csv").open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows((each.path, each.reason) for each in lost)
     photos, agreeing = held_out(job, model)
     page = Page(
         title=job.run.name,
@@ -68,8 +71,8 @@ def finish(job: Job, model: nn.Module, compare: Compare | None = None) -> None:
         history=records,
         held_out=photos,
         agreeing=agreeing,
-        skipped=[Skipped(skipped.path, skipped.reason) for skipped in job.images.skipped],
-        replaced=replaced,
+        skipped=[*job.images.skipped, *lost],
+        replaced=len(lost),
         comparison=compare(job, model) if compare else (),
         commands=[
             ("Ask it", f"limbeck predict {job.run} PHOTO..."),
@@ -81,6 +84,13 @@ def finish(job: Job, model: nn.Module, compare: Compare | None = None) -> None:
     )
     path = write_report(job.run, page)
     console.print(f"student {job.run / 'student'}, report {path}", markup=False)
+
+
+def lost_photos(job: Job) -> list[Skipped]:
+    """Photos that vanished or turned unreadable while the run went on."""
+    unread = "could not be read when its turn came"
+    bad = sorted(read_progress(job.run).replaced)
+    return [Skipped(job.feed.photos.path(index), job.feed.lost.get(index, unread)) for index in bad]
 
 
 def student_facts(job: Job, model: nn.Module, top1: float | None) -> ModelFacts:

@@ -33,11 +33,13 @@ class Feed:
     ) -> None:
         self.photos, self.policy, self.order, self.steps, self.workers = photos, policy, order, steps, workers
         self.rank, self.world, self.pinned, self.store, self.truth = rank, world, pinned, store, truth
+        self.lost: dict[int, str] = {}  # photos that could not be read any more, and why
 
     def __call__(self, done: int, replaced: dict[int, int]) -> Generator[PhotoBatch, None, None]:
         reads = (self.order.reads(step, self.rank, self.world) for step in range(done, self.steps))
         reader = Reader(self.photos, self.policy, workers=self.workers, replaced=replaced, pinned=self.pinned)
         for step, batch in enumerate(reader.batches(reads), done):
+            self.lost |= batch.reasons
             if self.store is not None and step % self.order.steps_per_epoch == 0:
                 self.store.refresh()
             stored, hit = self._look_up(batch.indices, batch.numbers)

@@ -32,6 +32,10 @@ def resume_command(out: str) -> str:
 def settle_options(asked: Distill) -> Distill:
     """The options of the run in --out: those that were stored when it is resumed, else those that are asked for."""
     if not asked.out:
+        if asked.resume:
+            raise OptionError(
+                "--resume without --out", expected="the folder of the run that goes on", hint="--out RUN --resume"
+            )
         return asked
     run = Path(asked.out)
     stored = run / "config.json"
@@ -45,27 +49,34 @@ def settle_options(asked: Distill) -> Distill:
         return resumed(asked, Distill(**from_json(stored)))
     if run.exists() and not run.is_dir():
         raise RunError(f"--out {run} is a file", expected="a folder, new or empty", hint="another --out")
-    if stored.exists():
+    if any((run / name).exists() for name in ("last/state.safetensors", "metrics.jsonl", "student")):
         raise RunError(
             f"{run} already holds a run",
             expected="a folder of its own for each run",
             hint=f"another --out, or go on with it: {resume_command(asked.out)}",
         )
-    if run.is_dir() and any(path.name != "store" and not path.name.endswith(".tmp") for path in run.iterdir()):
+    if run.is_dir() and not stored.exists() and any(map(_foreign, run.iterdir())):
         raise RunError(
             f"{run} holds files that are not a run's", expected="a new or empty folder", hint="another --out"
         )
     return asked
 
 
-def start_folder(options: Distill) -> Path:
+def _foreign(path: Path) -> bool:
+    return path.name != "store" and not path.name.endswith(".tmp")
+
+
+def start_folder(options: Distill, asked: Distill) -> Path:
     """Make the run folder and write down what runs."""
     run = Path(options.out)
+    if options.resume:
+        asked = Distill(**from_json(run / "config.json", resolved=False))
+    told = to_json(dataclasses.replace(options, resume=False), dataclasses.replace(asked, resume=False))
     try:
         run.mkdir(parents=True, exist_ok=True)
         for folder in (run, run / "last", run / "student"):
             sweep(folder)
-        write_atomically(run / "config.json", to_json(dataclasses.replace(options, resume=False)).encode())
+        write_atomically(run / "config.json", told.encode())
         tell_differences(run)
         write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
     except OSError as error:

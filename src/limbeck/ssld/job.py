@@ -8,6 +8,7 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
+from limbeck.classification.models import count
 from limbeck.console import console
 from limbeck.divergence import divergence
 from limbeck.errors import OptionError
@@ -24,16 +25,19 @@ from limbeck.ssld.opening import (
     check_teacher,
     class_names,
     keep_photos,
+    name_teacher,
     open_images,
     open_store,
     open_teacher,
+    refuse_foreign,
     run_photos,
+    store_root,
 )
 from limbeck.ssld.options import Distill
 from limbeck.ssld.probe import Probe, ask_teacher
 from limbeck.ssld.step import Distance, LabelledStep, LabelSource, SoftLabelStep, StudentInput
 from limbeck.ssld.store import default_keep, encode
-from limbeck.ssld.student import Student, make_student
+from limbeck.ssld.student import Student, check_student, checkpoint_of, make_student
 from limbeck.ssld.teaching import Teaching
 from limbeck.step import Step
 from limbeck.training.plan import Plan
@@ -65,6 +69,11 @@ class Job:
 
 def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> Job:
     """Look at the photos and the models, and make the run folder when nothing is left that cannot work."""
+    asked = options
+    if options.views:
+        refuse_foreign(store_root(options))
+    spec = name_teacher(options, module) if options.loss != "cross-entropy" else None
+    check_student(options)
     images = open_images(run_photos(options), options, ranks)
     photos, held = hold_out(images, options.probe)
     console.print(f"{len(photos):,} photos to learn from, {len(held):,} held out, {len(images.skipped):,} skipped")
@@ -73,20 +82,20 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         precision=student_precision(options.precision, ranks.device),
         teacher_precision=teacher_precision(options.teacher_precision, ranks.device),
     )
-    labels = labels_of(photos) if options.loss == "cross-entropy" else None
-    teaching = open_teacher(options, ranks, module) if labels is None else None
-    classes = class_names(teaching, options.student) if teaching else labels.classes if labels else ()
+    labels = labels_of(photos) if spec is None else None
+    teaching = open_teacher(options, ranks, spec) if spec else None
+    classes = class_names(teaching, checkpoint_of(options)) if teaching else labels.classes if labels else ()
     student = make_student(options, classes)
-    options = replace(
-        options,
-        student_size=student.preprocess.size[0],
-        keep_top=(options.keep_top or default_keep(len(classes))) if options.views else 0,
-    )
+    check_fit(student)
     order = Order(len(photos), options.batch, options.seed, options.views, options.crops_per_read)
     order.reads(0, ranks.rank, ranks.world)  # a batch that these processes cannot share is told before anything is made
+    if not options.steps:
+        order.check_epochs(options.epochs)
     plan = make_plan(options, order.steps_per_epoch)
     evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
     policy = view_policy(options, student, teaching)
+    store = open_store(options, policy, teaching, photos.keys) if options.views and teaching else None
+    options = replace(options, keep_top=store.stamp.keep if store is not None else 0)
     feed = Feed(
         photos,
         policy,
@@ -96,7 +105,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         rank=ranks.rank,
         world=ranks.world,
         pinned=ranks.device.type == "cuda",
-        store=open_store(options, policy, teaching, len(images)) if options.views and teaching else None,
+        store=store,
         truth=labels.truth if labels else None,
     )
     inputs = StudentInput(student.preprocess, options.precision)
@@ -107,9 +116,22 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         probe = ask(options, teaching, feed, held)
         step = soft_label_step(options, teaching, feed, model, inputs)
     if ranks.first:
-        keep_photos(start_folder(options), images)
+        keep_photos(start_folder(options, asked), images)
     ranks.wait()
     return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation)
+
+
+def check_fit(student: Student) -> None:
+    """Stop where a student cannot take images of its size, as transformers with fixed patches cannot take all."""
+    try:
+        count(student.model, student.preprocess.size)
+    except AssertionError as error:
+        height, width = student.preprocess.size
+        raise OptionError(
+            f"{student.architecture.name} cannot take images of {height} x {width}: {error}",
+            expected="a size that its patches fill",
+            hint=f"--student-size {32 * max(1, round(height / 32))}",
+        ) from error
 
 
 def ask(options: Distill, teaching: Teaching, feed: Feed, held: ImageSet) -> Probe | None:

@@ -101,9 +101,7 @@ def refuse_foreign(root: Path) -> None:
         raise OptionError(found, expected="a store, or a new or empty folder", hint="--store ANOTHER_FOLDER")
 
 
-def open_store(
-    options: Distill, policy: ViewPolicy, teaching: Teaching, photos: int, keys: Keys | None = None
-) -> SoftLabelStore:
+def open_store(options: Distill, policy: ViewPolicy, teaching: Teaching, keys: Keys) -> SoftLabelStore:
     """The soft-label store of a run, with its size told and the free disk checked; `keys` are those of its photos."""
     facts = teaching.facts
     store = SoftLabelStore.open(
@@ -116,10 +114,10 @@ def open_store(
         about_views=str(policy),
         extra={"teacher": facts.to_dict()},
     )
-    needed = store.bytes_for(photos * options.views if keys is None else store.missing(keys, options.views))
+    needed = store.bytes_for(store.missing(keys, options.views))
     console.print(
-        f"soft labels in {store.root}: {len(store):,} there, at most {needed / 1e6:,.1f} MB more for "
-        f"{options.views} views of {photos:,} photos, {store.bytes_for(1):,} bytes each",
+        f"soft labels in {store.root}: {len(store):,} there, {needed / 1e6:,.1f} MB more to come for "
+        f"{options.views} views of {len(keys):,} photos, {store.bytes_for(1):,} bytes each",
         markup=False,
     )
     check_space(store.root, needed)

@@ -278,6 +278,8 @@ def _clashes(options: Distill) -> tuple[Check, ...]:
          "views that are a multiple of the crops of a read", f"--views {-(-options.views // max(1, crops)) * crops}"),
         (crops > 0 and options.batch % crops > 0, f"--batch {options.batch} with --crops-per-read {crops}",
          "a batch that is a multiple of the crops of a read", f"--batch {-(-options.batch // max(1, crops)) * crops}"),
+        (options.accumulate > options.batch > 0, f"--accumulate {options.accumulate} with --batch {options.batch}",
+         "at most one part for each image of a batch", f"--accumulate {options.batch}"),
         ("none" in options.track and len(options.track) > 1, f"--track {' '.join(options.track)}",
          "trackers, or none of them", "--track none"),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from torch import nn
 from limbeck.checkpoints.card import WEIGHTS, Card, find, is_checkpoint, read_card, save
 from limbeck.checkpoints.weights import fit_weights, read_weights
 from limbeck.classification.models import BUILDERS, Architecture, preprocess_of, size_args
+from limbeck.classification.names import numbered
 from limbeck.console import console
 from limbeck.errors import OptionError, UnknownName
 from limbeck.records import Preprocess
@@ -67,6 +68,13 @@ def make_student(options: Distill, classes: tuple[str, ...]) -> Student:
     if size:
         preprocess = replace(preprocess, size=(size, size))
     return Student(model, architecture, preprocess)
+
+
+def check_student(options: Distill) -> None:
+    """Stop at a name or arguments that nobody knows, before anything takes long."""
+    args = parse_args(options.student_args)
+    if checkpoint_of(options) is None:
+        _named(options.student, numbered(2), args, options.student_size or None)
 
 
 def checkpoint_of(options: Distill) -> Path | None:
