@@ -204,7 +204,8 @@ def test_what_cannot_be_resumed(
     assert "holds no run to resume" in said[0]
     assert "leave --resume out" in said[2]
     said = parts(told(["distill", "--resume"], capsys))
-    assert "missing" in said[0]
+    assert "--resume without --out" in said[0]
+    assert "--out RUN" in said[2]
 
     run(photos, teacher, tmp_path / "run", steps=2, lr=0.5)
     for changed, found in (

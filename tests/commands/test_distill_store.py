@@ -1,5 +1,6 @@
 """limbeck distill --views R: the teacher is asked once for each view, and nothing that happens to the store matters."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,5 +193,8 @@ def test_labels_that_keep_some_classes(odd: Path, teacher: Path, tmp_path: Path)
     stamp = read_stamp(tmp_path / "run" / "store")
     assert stamp is not None
     assert stamp.keep == 2
+    shared = SHARED | {"store": str(tmp_path / "run" / "store")}
     with pytest.raises(StoreError, match="classes kept 2"):
-        limbeck.distill(**options(odd, teacher, tmp_path / "all", store=str(tmp_path / "run" / "store"), **SHARED))
+        limbeck.distill(**options(odd, teacher, tmp_path / "three", keep_top=3, **shared))
+    run(odd, teacher, tmp_path / "same", **shared)  # who asks for no number takes the store's
+    assert json.loads((tmp_path / "same" / "config.json").read_text())["resolved"]["keep_top"] == 2
