@@ -24,7 +24,7 @@ check: install
 	@$(BIN)/mypy
 
 test: check
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(if $(SLOW),--slow) src tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(SLOW),--slow) src tests
 
 # the lowest versions that we claim: their own environment, their own lock; what they say of newer ones is not an error
 test-lowest: PYTHON = python3.11
@@ -32,7 +32,7 @@ test-lowest:
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	@.venv-lowest/bin/python -m pip install --quiet --require-hashes -r requirements-lowest.lock
 	@.venv-lowest/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@.venv-lowest/bin/python -m pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning src tests
+	@OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning src tests
 
 demo: install
 	@$(BIN)/limbeck demo
