@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich import box
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -197,9 +198,9 @@ def comparison(models: dict[str, Loaded], test: ImageSet, workers: int) -> list[
     right = torch.cat(truth)
     told = {
         "teacher": "teacher, all labels",
-        "few": f"(a) student, {FEW} labels a class",
+        "few": "(a) student, few labels",
         "all": "(b) student, all labels",
-        "distilled": "(c) student, distilled, no label",
+        "distilled": "(c) student, no label",
     }
     rows = [Compared(name="chance", top1=1 / len(CLASSES))]
     return rows + [
@@ -223,7 +224,7 @@ def order_of(loaded: Loaded) -> Tensor:
 
 def table(rows: Sequence[Compared]) -> Table:
     """The demo's result as a person reads it."""
-    drawn = Table(title="on photos that no model has seen")
+    drawn = Table(title="on photos that no model has seen", box=box.SIMPLE_HEAD)
     for title in ("", "top-1", "agreement", "parameters", "MB", "images/s"):
         drawn.add_column(title, justify="right" if title else "left", no_wrap=True)
     for row in rows:
