@@ -1,6 +1,6 @@
 """What distillation costs: seconds a step against plain supervised training of the same student, in one process.
 
-    python bench/distill_cost.py            # both cases, one thread
+    python bench/distill_cost.py            # every case, one thread
     python bench/distill_cost.py --case small --rounds 5
 
 Variants are interleaved round by round; the medians of their CPU seconds are compared, so that only ratios are told:
@@ -48,7 +48,8 @@ class Case:
 
 CASES = {
     "mobile": Case("mobilenetv3_large_100", "resnet50d", 224, 16),
-    "small": Case("resnet10t", "resnet50d", 64, 32),
+    "small": Case("test_resnet", "resnet50d", 64, 64),
+    "medium": Case("resnet10t", "resnet50d", 64, 32),
 }
 PLAN = Plan(steps=1000, steps_per_epoch=1000, batch=1, lr=0.01, weight_decay=1e-5)
 
