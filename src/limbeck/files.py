@@ -99,7 +99,7 @@ def _no_space(path: Path, written: int) -> RunError:
     return RunError(
         f"no space left to write {path}",
         expected=f"more than {written / 1e6:.1f} MB; {free / 1e6:.1f} MB are free",
-        hint="free some space and go on: the same command with --resume",
+        hint="free some space, then the same command again; with --resume where a run had begun",
     )
 
 
