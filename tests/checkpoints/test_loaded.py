@@ -11,7 +11,7 @@ from PIL import Image
 from limbeck.checkpoints.card import Card, save
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.classification.models import build
-from limbeck.errors import ImagesError
+from limbeck.errors import ImagesError, OptionError
 from limbeck.images.prepare import evaluation_view
 from limbeck.records import Preprocess, Skipped
 
@@ -101,3 +101,12 @@ def test_the_model_is_in_eval_mode_and_plain(loaded: Loaded) -> None:
     assert isinstance(loaded.model, torch.nn.Module)
     assert not loaded.model.training
     assert loaded.device.type == "cpu"
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99x" if not torch.cuda.is_available() else "tpu"])
+def test_a_device_that_is_not_there(device: str, loaded: Loaded, tmp_path: Path) -> None:
+    save(tmp_path, loaded.model, loaded.card)
+    with pytest.raises(OptionError, match="there is none on this machine") as error:
+        load(tmp_path, device=device)
+    assert "cpu" in str(error.value)
+    assert "--device auto" in str(error.value)

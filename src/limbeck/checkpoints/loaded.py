@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from limbeck.checkpoints.card import WEIGHTS, Card, find, read_card
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.errors import ImagesError
+from limbeck.errors import ImagesError, OptionError
 from limbeck.images.decode import Unreadable, decode
 from limbeck.images.prepare import centre_view, to_input
 from limbeck.records import Preprocess, Skipped
@@ -85,6 +85,10 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
 
 
 def _device(name: str) -> torch.device:
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "auto": True}
+    if not there.get(name.partition(":")[0]):
+        known = ", ".join(each for each, available in there.items() if available)
+        raise OptionError(f"device '{name}': there is none on this machine", expected=known, hint="--device auto")
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():
