@@ -45,9 +45,9 @@ bench: install
 # the locks name packages, versions and hashes, nothing else
 lock: install
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra onnx --group dev pyproject.toml --output-file requirements.lock
+		--extra onnx --extra scale --group dev pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--resolution lowest-direct --extra onnx --group dev pyproject.toml --output-file requirements-lowest.lock
+		--resolution lowest-direct --extra onnx --extra scale --group dev pyproject.toml --output-file requirements-lowest.lock
 
 clean:
 	rm -rf $(VENV) .venv-lowest .pytest_cache .mypy_cache .ruff_cache
