@@ -1,10 +1,13 @@
 """limbeck predict"""
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from limbeck import cli
 from limbeck.commands.predict import Predict, predict, run
 from limbeck.errors import CheckpointError, ImagesError
 from tests.commands.runs import COLOURS, draw_photos, make_run
@@ -39,8 +42,10 @@ def test_json_is_all_that_goes_to_the_output(
     (tmp_path / "text.jpg").write_text("no photo")
     run(Predict(str(trained), (*files, str(tmp_path / "text.jpg")), json=True, top=3))
     out, err = capsys.readouterr()
-    told = json.loads(out)
+    *told, torn = json.loads(out)
     assert [each["file"] for each in told] == files
+    assert torn["path"] == str(tmp_path / "text.jpg")
+    assert torn["error"]
     assert {answer["class"] for answer in told[0]["answers"]} == set(COLOURS)
     assert sum(answer["probability"] for answer in told[0]["answers"]) == pytest.approx(1, abs=1e-5)
     assert f"skipped {tmp_path / 'text.jpg'}" in err
@@ -65,6 +70,68 @@ def test_it_fails_only_when_nothing_could_be_read(trained: Path, files: list[str
         predict(trained, [tmp_path / "text.jpg", tmp_path / "none.jpg"])
     with pytest.raises(ImagesError, match="no photos are named"):
         predict(trained, [])
+
+
+def test_the_exit_status_is_one_when_nothing_could_be_read(
+    trained: Path, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    cli.main(["predict", str(trained), str(tmp_path / "none.jpg"), files[0], "--json"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        cli.main(["predict", str(trained), str(tmp_path / "text.jpg"), str(tmp_path / "none"), "--json"])
+    out, err = capsys.readouterr()
+    assert left.value.code == 1
+    assert {Path(each["path"]).name for each in json.loads(out)} == {"text.jpg", "none"}
+    assert "none of the 2 files can be read" in err
+
+
+def test_everything_that_holds_photos_can_be_named(
+    trained: Path, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    zipped = Path(shutil.make_archive("zipped", "zip", "photos")).name
+    with tarfile.open("packed.tar", "w") as tar:
+        tar.add("photos/red_0.jpg")
+    Path("list.txt").write_text("photos/green_1.jpg\nphotos/none.jpg\nphotos/blue_2.jpg\n")
+    named = [Path(file).name for file in files]
+    red = [name for name in named if name.startswith("red")]
+    answers = predict(
+        trained,
+        ["photos/re*.jpg", zipped, "list.txt", "packed.tar", f"file://{files[0]}", "no/such", "photos/red_1.jpg"],
+    )
+    assert [answer.name for answer in answers] == [
+        *(f"photos/{name}" for name in red),
+        *(f"{zipped}/{name}" for name in named),
+        "photos/green_1.jpg",
+        "photos/blue_2.jpg",
+        "packed.tar/photos/red_0.jpg",
+        files[0],
+        "photos/red_1.jpg",
+    ]
+    assert all(Path(answer.name).name.startswith(answer.classes[0]) for answer in answers)
+
+
+def test_each_name_that_gives_nothing_is_told(
+    trained: Path, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.csv").write_text("a,b")
+    lost = [str(tmp_path / name) for name in ("empty", "notes.csv", "phots", "*.png")]
+    assert len(predict(trained, [*lost, files[0]])) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4
+    for name in lost:
+        assert any(line.startswith(f"skipped {name}: ") for line in told)
+    assert f"{tmp_path / 'phots'} does not exist; {tmp_path / 'photos'}" in "".join(told)
+
+
+def test_many_photos_are_read_by_workers_and_keep_their_order(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limbeck.commands.predict._FEW", 20)
+    photos = draw_photos(tmp_path / "many", each=20, folders=False)
+    assert [answer.name for answer in predict(trained, photos)] == sorted(map(str, photos.iterdir()))
 
 
 def test_a_folder_stands_for_the_photos_in_it(trained: Path, files: list[str], tmp_path: Path) -> None:
