@@ -1,6 +1,7 @@
 """Photos that the image tests draw."""
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,14 @@ def folder_of(root: Path, count: int, height: int = 48, width: int = 64) -> Path
     for number in range(count):
         (root / f"{number:03d}.jpg").write_bytes(jpeg(height, width, seed=number))
     return root
+
+
+def edit(photo: Path) -> None:
+    """Change a photo in its place: other pixels, the same length."""
+    before = photo.stat()
+    data = bytearray(photo.read_bytes())
+    data[-20] ^= 1
+    with photo.open("r+b") as file:
+        file.write(data)
+    later = before.st_mtime_ns + 1_000_000  # the clock of a file system may stand still for some milliseconds
+    os.utime(photo, ns=(before.st_atime_ns, max(photo.stat().st_mtime_ns, later)))

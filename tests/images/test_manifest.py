@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from photos import encoded, folder_of, jpeg, pixels
+from photos import edit, encoded, folder_of, jpeg, pixels
 from PIL import Image
 
 from limbeck.errors import ImagesError, RunError
@@ -157,18 +157,36 @@ def test_a_folder_that_grew_redoes_only_the_shards_touched(tmp_path: Path) -> No
     cache = tmp_path / "cache"
     first = ImageSet.open(folder, cache=cache, shown=False)
     shards = {path: path.stat().st_mtime_ns for path in (cache / "manifests" / "shards").iterdir()}
-    assert len(shards) > 5
+    assert len(shards) == 13
     (folder / "0005.jpg").write_bytes(jpeg())
     grown = ImageSet.open(folder, cache=cache, shown=False)
     assert len(grown) == 151
     assert len(first) == 150
     after = {path: path.stat().st_mtime_ns for path in (cache / "manifests" / "shards").iterdir()}
-    # where shards are cut depends on the test folder's own name: after a new photo the cuts meet again within a few
-    assert 1 <= len(after) - len(shards) <= len(shards) // 2
+    assert len(after) - len(shards) == 1
     assert shards.items() <= after.items()
     os.utime(folder / "149.jpg", ns=(1, 1))
     (folder / "148.jpg").unlink()
     assert len(ImageSet.open(folder, cache=cache, shown=False)) == 150
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("source", ["", "list.txt", "*.jpg"])
+def test_a_folder_that_moved_is_cut_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    cuts = []
+    seen = manifests.map_shards
+
+    def watched(function: Any, shards: Any, **options: Any) -> Any:
+        cuts.append([(Path(shard.first).name, Path(shard.last).name) for shard in shards])
+        return seen(function, shards, **options)
+
+    monkeypatch.setattr(manifests, "map_shards", watched)
+    for name in "one", "a much longer name", "third":
+        folder = folder_of(tmp_path / name, 60, 16, 16)
+        (folder / "list.txt").write_text("\n".join(sorted(path.name for path in folder.glob("*.jpg"))))
+        ImageSet.open(folder / source, shown=False)
+    assert cuts[0] == cuts[1] == cuts[2]
+    assert len(cuts[0]) > 3
 
 
 def test_an_unchanged_folder_is_not_read_again(tmp_path: Path) -> None:
@@ -180,6 +198,15 @@ def test_an_unchanged_folder_is_not_read_again(tmp_path: Path) -> None:
     assert ImageSet.open(folder, shown=False).manifest == first.manifest
     os.utime(folder / "001.jpg")
     assert len(ImageSet.open(folder, shown=False)) == 2
+
+
+def test_a_photo_edited_in_its_place_is_another_the_next_time(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", 3)
+    first = ImageSet.open(folder, shown=False)
+    edit(folder / "001.jpg")
+    again = ImageSet.open(folder, shown=False)
+    assert [bool((mine == its).all()) for mine, its in zip(first.keys, again.keys)] == [True, False, True]
+    assert bytes(again.keys[1]) == blake2b((folder / "001.jpg").read_bytes(), digest_size=16).digest()
 
 
 OPEN = f"""

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from photos import folder_of
+from photos import edit, folder_of
 from torch import nn
 
 from limbeck.errors import ImagesError
@@ -50,6 +51,8 @@ def spoil(images: ImageSet, index: int, how: str) -> None:
         path.unlink()
     elif how == "cut":
         path.write_bytes(path.read_bytes()[:500])
+    elif how == "edited in place":
+        edit(path)
     elif how == "edited":
         path.write_bytes(path.read_bytes() + b"a comment behind the photo")
     else:
@@ -158,7 +161,7 @@ def test_reads_are_drawn_as_they_are_needed(images: ImageSet) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("how", ["gone", "cut", "edited", "overwritten"])
+@pytest.mark.parametrize("how", ["gone", "cut", "edited", "edited in place", "overwritten"])
 def test_an_unreadable_file_is_replaced_by_the_next(images: ImageSet, how: str, workers: int) -> None:
     for index in (5, 6, COUNT - 1):
         spoil(images, index, how)
@@ -167,11 +170,37 @@ def test_an_unreadable_file_is_replaced_by_the_next(images: ImageSet, how: str, 
     assert [batch.indices.tolist() for batch in batches] == [[4, 7], [7, 0], [8, 9]]
     assert [batch.numbers.tolist() for batch in batches] == [[0, 7], [2, 3], [1, 1]]
     assert [batch.replaced for batch in batches] == [{5: 7}, {6: 7, COUNT - 1: 0}, {}]
-    why = {"gone": "No such file", "overwritten": "changed since", "cut": "changed since", "edited": "changed since"}
+    why = "No such file" if how == "gone" else "changed since it was listed"
     assert [set(batch.reasons) for batch in batches] in ([{5, 6}, {6, COUNT - 1}, set()], [{5, 6}, {COUNT - 1}, set()])
-    assert all(why[how] in reason for batch in batches for reason in batch.reasons.values())
+    assert all(why in reason for batch in batches for reason in batch.reasons.values())
     expected = render(POLICY, images.read(7), images.keys[7].tobytes(), (7,))[0]
     assert torch.equal(batches[0].images[1], expected)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_photo_changed_inside_its_archive_is_replaced(tmp_path: Path, kind: str) -> None:
+    folder = folder_of(tmp_path / "photos", 4)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), kind, folder))
+    images = ImageSet.open(archive, cache=tmp_path / "cache", shown=False)
+    reads: list[list[Read]] = [[(index, (0,)) for index in range(4)]]
+    (whole,) = read(images, reads)
+    edit(folder / "002.jpg")
+    shutil.make_archive(str(tmp_path / "photos"), kind, folder)
+    later = archive.stat().st_mtime_ns + 1_000_000
+    os.utime(archive, ns=(later, later))
+    (batch,) = read(images, reads)
+    assert len(before["002.jpg"]) == (folder / "002.jpg").stat().st_size
+    assert (batch.indices.tolist(), batch.replaced) == ([0, 1, 3, 3], {2: 3})
+    assert torch.equal(batch.images[[0, 1, 3]], whole.images[[0, 1, 3]])
+
+
+def test_a_file_that_only_looks_newer_is_still_the_same_photo(images: ImageSet) -> None:
+    reads: list[list[Read]] = [[(index, (0,)) for index in range(COUNT)]]
+    whole = read(images, reads)
+    for index in range(COUNT):
+        os.utime(images.path(index), ns=(1, 1))
+    assert same(read(images, reads), whole)
 
 
 def test_a_replacement_found_earlier_is_kept_without_trying_the_file(images: ImageSet) -> None:

@@ -4,7 +4,6 @@ This module is imported in every worker, so it stays without torch until a file 
 """
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from PIL import Image
 
 from limbeck.files import replacing
 from limbeck.images.limits import MOST_PIXELS
-from limbeck.images.places import Damaged, Found, read_found
+from limbeck.images.places import Damaged, Found, key_of, read_found
 from limbeck.images.sources import reason_of
 
 LISTING = pa.schema(
@@ -39,6 +38,7 @@ MANIFEST = pa.schema(
         ("method", pa.uint8()),
         ("height", pa.int32()),
         ("width", pa.int32()),
+        ("stamp", pa.int64()),
     ]
 )
 CHECKED = MANIFEST.append(pa.field("reason", pa.large_string()))
@@ -106,13 +106,12 @@ def measure(data: bytes) -> tuple[int, int]:
 def _checked(found: Found) -> tuple[object, ...]:
     data, offset = read_found(found)
     height, width = measure(data)
-    key = blake2b(data, digest_size=16).digest()
     length = found.length if found.container else len(data)
-    return key, found.path, found.container, offset, length, found.method, height, width, ""
+    return key_of(data), found.path, found.container, offset, length, found.method, height, width, found.stamp, ""
 
 
 def _refused(found: Found, reason: str) -> tuple[object, ...]:
-    return _NO_KEY, found.path, found.container, found.offset, found.length, found.method, 0, 0, reason
+    return _NO_KEY, found.path, found.container, found.offset, found.length, found.method, 0, 0, found.stamp, reason
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:

@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from limbeck.files import replacing
 from limbeck.images import manifest as manifests
 from limbeck.images.cache import cache_root
-from limbeck.images.places import read_image
+from limbeck.images.places import Place, read_image
 from limbeck.images.sources import MANIFEST
 from limbeck.records import Skipped
 
 Source = str | os.PathLike[str]
 
 _CHUNK = 65536
+_WHERE = "offset", "length", "method", "stamp"
 
 
 class ImageSet:
@@ -86,13 +87,9 @@ class ImageSet:
     def read(self, index: int) -> bytes:
         """The bytes of the image, for any thread or process; OSError when they are gone or others."""
         row = self._row(index)
-        return read_image(
-            self._text("path", row),
-            self._text("container", row),
-            int(self._numbers["offset"][row]),
-            int(self._numbers["length"][row]),
-            int(self._numbers["method"][row]),
-        )
+        offset, length, method, stamp = (int(self._numbers[name][row]) for name in _WHERE)
+        path, container = self._text("path", row), self._text("container", row)
+        return read_image(Place(path, container, offset, length, method, stamp, self._all_keys[row].tobytes()))
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width, EXIF turned."""
@@ -151,7 +148,7 @@ class ImageSet:
 
     @cached_property
     def _numbers(self) -> dict[str, NDArray[Any]]:
-        return {name: self._table.column(name).to_numpy() for name in ("offset", "length", "method", "height", "width")}
+        return {name: self._table.column(name).to_numpy() for name in (*_WHERE, "height", "width")}
 
     def _text(self, column: str, row: int) -> str:
         return str(self._table.column(column)[row].as_py())

@@ -1,5 +1,6 @@
 """The manifest: one memory-mapped Arrow table of all usable images, made shard by shard and kept in the cache."""
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -20,7 +21,7 @@ from limbeck.images.sources import IMAGES, Search, find
 
 SKIPPED = pa.schema([("path", pa.large_string()), ("reason", pa.large_string())])
 
-_VERSION = "1"  # another one makes every shard be checked anew
+_VERSION = "2"  # another one makes every shard be checked anew
 _SHARD_MEAN, _SHARD_LEAST, _SHARD_MOST = 1000, 250, 4000
 _FEW = 300  # fewer are checked sooner than a worker starts
 _REASONS_SHOWN = 3
@@ -34,7 +35,8 @@ def build(sources: Sequence[str], cache: Path, *, workers: int | None = None, sh
         sweep(folder)
     search = Search(cache, shown)
     with scratch(home / "listing") as listing:
-        shards, count = _list_shards(_watched(find(sources, search), search, shown), listing, home / "shards")
+        found = _watched(find(sources, search), search, shown)
+        shards, count = _list_shards(found, listing, home / "shards", _roots(sources))
         search.seen.clear()  # grows with the images; done with
         left = [shard for shard in shards if not shard.result.exists()]
         if count < _FEW or any(source.startswith("memory://") for source in sources):
@@ -113,12 +115,12 @@ def _watched(found: Iterator[Found], search: Search, shown: bool) -> Iterator[Fo
                 yield entry
 
 
-def _list_shards(found: Iterator[Found], listing: Path, home: Path) -> tuple[list[Shard], int]:
+def _list_shards(found: Iterator[Found], listing: Path, home: Path, roots: Sequence[str]) -> tuple[list[Shard], int]:
     """Write the files found as one record batch a shard; the contents of a shard name its result."""
     shards: list[Shard] = []
     count = 0
     with pa.ipc.new_file(str(listing), LISTING) as writer:
-        for entries in _cut(found):
+        for entries in _cut(found, roots):
             digest = blake2b(_VERSION.encode(), digest_size=16)
             for entry in entries:
                 digest.update(repr(tuple(entry)).encode())
@@ -129,12 +131,22 @@ def _list_shards(found: Iterator[Found], listing: Path, home: Path) -> tuple[lis
     return shards, count
 
 
-def _cut(found: Iterator[Found]) -> Iterator[list[Found]]:
-    """Where a shard ends is decided by the paths themselves, so that a new file moves no later boundary."""
+def _roots(sources: Sequence[str]) -> list[str]:
+    """The folders that the sources are, or lie in."""
+    paths = [Path(os.path.abspath(Path(source).expanduser())) for source in sources]  # noqa: PTH100
+    return [f"{path if path.is_dir() else path.parent}/" for path in paths]
+
+
+def _cut(found: Iterator[Found], roots: Sequence[str]) -> Iterator[list[Found]]:
+    """Where a shard ends is decided by the paths themselves, so that a new file moves no later boundary.
+
+    By the paths below the sources: a folder that was moved is cut where it was.
+    """
     entries: list[Found] = []
     for entry in found:
         entries.append(entry)
-        marked = zlib.crc32(entry.path.encode()) % _SHARD_MEAN == 0
+        root = next(filter(entry.path.startswith, roots), "")
+        marked = zlib.crc32(entry.path.removeprefix(root).encode()) % _SHARD_MEAN == 0
         if (marked and len(entries) >= _SHARD_LEAST) or len(entries) == _SHARD_MOST:
             yield entries
             entries = []

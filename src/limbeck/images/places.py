@@ -34,6 +34,18 @@ class Found(NamedTuple):
     stamp: int
 
 
+class Place(NamedTuple):
+    """Where a manifest says that an image is; `stamp` is that of its file or archive when it was looked at."""
+
+    path: str
+    container: str
+    offset: int
+    length: int
+    method: int
+    stamp: int
+    key: bytes
+
+
 def is_url(location: str) -> bool:
     """Whether fsspec has to open it.
 
@@ -150,23 +162,44 @@ def _remote(url: str, start: int | None, end: int | None) -> bytes:
         raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
-def read_image(path: str, container: str, offset: int, length: int, method: int) -> bytes:
+def key_of(data: bytes) -> bytes:
+    """What an image is known by.
+
+    >>> key_of(b"pixels").hex()
+    '7d448d65cb41c2b7821037c68e29b2db'
+    """
+    return blake2b(data, digest_size=16).digest()
+
+
+def read_image(place: Place) -> bytes:
     """The bytes of an image of a manifest; OSError when they are gone or others.
 
     >>> from tempfile import mkdtemp
     >>> file = os.path.join(mkdtemp(), "photo.jpg")
     >>> with open(file, "wb") as photo:
     ...     _ = photo.write(b"pixels")
-    >>> read_image(file, "", 0, 6, PLAIN)
+    >>> read_image(Place(file, "", 0, 6, PLAIN, 0, key_of(b"pixels")))
     b'pixels'
+    >>> read_image(Place(file, "", 0, 6, PLAIN, 0, key_of(b"others")))
+    Traceback (most recent call last):
+    limbeck.images.places.Damaged: changed since it was listed
     """
-    if not container:
-        data = read_whole(path)
-        if len(data) != length:  # its key, and with it every soft label, would be of other pixels
-            raise Damaged(f"changed since it was listed: {len(data):,} bytes, not {length:,}")
-        return data
-    data = _exactly(read_range(container, offset, length), length)
-    return data if method == PLAIN else _inflate(data, MOST_BYTES)
+    if place.container:
+        data = _exactly(read_range(place.container, place.offset, place.length), place.length)
+        data = data if place.method == PLAIN else _inflate(data, MOST_BYTES)
+    else:
+        data = read_whole(place.path)
+    # its key, and with it every soft label, would be of other pixels; to look at the time is cheaper than to digest
+    if not _looks_the_same(place, data) and key_of(data) != place.key:
+        raise Damaged("changed since it was listed")
+    return data
+
+
+def _looks_the_same(place: Place, data: bytes) -> bool:
+    if not place.container and len(data) != place.length:
+        return False
+    holder = place.container or place.path
+    return is_url(holder) or state_of(holder)[1] == place.stamp
 
 
 def read_found(found: Found) -> tuple[bytes, int]:
