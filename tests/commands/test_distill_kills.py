@@ -239,3 +239,22 @@ def test_photos_that_vanish_while_it_runs(workers: int, teacher: Path, tmp_path:
     assert kept.items() <= replaced.items()
     assert len(records(out)) == 8 * 6
     assert f"{len(replaced)} photos could not be read any more" in said
+
+
+@pytest.mark.slow
+def test_a_second_run_in_the_same_folder_is_refused(
+    photos: Path, teacher: Path, tmp_path: Path, views_run: Path
+) -> None:
+    out = tmp_path / "run"
+    words = line(job(photos, teacher, out, views=2))
+    first = command(words, before=SLOWLY)
+    assert reached(first, out, 3)
+    first.send_signal(signal.SIGSTOP)
+    for again in (words, resume(out)):
+        said = finished(command(again), expect=2)
+        assert f"another process (pid {first.pid}) is running in {out}" in said
+        assert f"limbeck distill --out {out} --resume" in said
+    first.send_signal(signal.SIGCONT)
+    finished(first)
+    assert weights(out) == weights(views_run)
+    assert not (out / "lock").exists()

@@ -3,13 +3,13 @@
 import math
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, ship
 from limbeck.console import console, duration
@@ -17,13 +17,17 @@ from limbeck.errors import Interrupted, NonFiniteLoss, OptionError, RunError, un
 from limbeck.files import FULL
 from limbeck.recipes import RECIPES
 from limbeck.ssld.devices import start_ranks
-from limbeck.ssld.folder import resume_command, settle_options
 from limbeck.ssld.job import Job, prepare
+from limbeck.ssld.lock import only_here
 from limbeck.ssld.options import Distill, from_json, known, validate
 from limbeck.ssld.probe import accuracy
 from limbeck.tables import look_up
 from limbeck.training.loop import fit
+from limbeck.training.ranks import Ranks
 from limbeck.training.state import read_progress
+from torch import nn
+
+from limbeck.ssld.folder import resume_command, settle_options
 
 
 def distill(
@@ -79,18 +83,20 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     options = settle_options(asked)
     validate(options)
     ranks = start_ranks(options.device, options.track, Path(options.out))
-    console.quiet = not ranks.first
     started = time.monotonic()
     try:
-        job = prepare(options, ranks, module)
-        model = train(job)
-        if ranks.first:
-            finish(job, model, compare)
-            console.print(f"done in {duration(time.monotonic() - started)}")
-            console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
-        ranks.wait()
+        with only_here(Path(options.out)) if ranks.first else nullcontext(), one_voice(ranks):
+            job = prepare(options, ranks, module)
+            model = train(job)
+            if ranks.first:
+                finish(job, model, compare)
+                console.print(f"done in {duration(time.monotonic() - started)}")
+                console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
+            ranks.wait()
     except Interrupted as stopped:
         raise Interrupted(stopped.found, hint=resume_command(options.out)) from None
+    except KeyboardInterrupt:
+        raise stopped_at_once(options.out) from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -107,12 +113,29 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
             expected="room for logs and states; the last saved state is good",
             hint=f"free some space, then {resume_command(options.out)}",
         ) from error
+    return load(job.run / "student")
+
+
+@contextmanager
+def one_voice(ranks: Ranks) -> Iterator[None]:
+    """Of several processes only the first speaks; what it told trackers is whole in the end."""
+    console.quiet = not ranks.first
+    try:
+        yield
     finally:
         console.quiet = False
         # not end_training: it would leave a second run in this process without its group
         for tracker in ranks.accelerator.trackers:
             tracker.finish()
-    return load(job.run / "student")
+
+
+def stopped_at_once(out: str) -> Interrupted:
+    """What a Ctrl-C leaves that did not wait for the step in hand."""
+    if not (Path(out) / "config.json").exists():
+        return Interrupted("stopped before the run began", hint="the same command again: it looks at no photo twice")
+    saved = read_progress(Path(out)).done
+    state = f"the state after step {saved:,} is saved" if saved else "no step is saved yet"
+    return Interrupted(f"stopped at once; {state}", hint=resume_command(out))
 
 
 _TOLD_ELSEWHERE = ("images", "out", "resume", "config")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from limbeck.console import console
 from limbeck.errors import OptionError, RunError
 from limbeck.files import sweep, write_atomically
+from limbeck.ssld.lock import LOCK, refuse_if_running, unwritable
 from limbeck.ssld.options import Distill, from_json, resumed, to_json
 
 PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "simplejpeg", "pyarrow")
@@ -50,6 +50,7 @@ def settle_options(asked: Distill) -> Distill:
     if run.exists() and not run.is_dir():
         raise RunError(f"--out {run} is a file", expected="a folder, new or empty", hint="another --out")
     if any((run / name).exists() for name in ("last/state.safetensors", "metrics.jsonl", "student")):
+        refuse_if_running(run)
         raise RunError(
             f"{run} already holds a run",
             expected="a folder of its own for each run",
@@ -63,7 +64,7 @@ def settle_options(asked: Distill) -> Distill:
 
 
 def _foreign(path: Path) -> bool:
-    return path.name != "store" and not path.name.endswith(".tmp")
+    return path.name not in ("store", LOCK) and not path.name.endswith(".tmp")
 
 
 def start_folder(options: Distill, asked: Distill) -> Path:
@@ -80,9 +81,7 @@ def start_folder(options: Distill, asked: Distill) -> Path:
         tell_differences(run)
         write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
     except OSError as error:
-        raise OptionError(
-            f"--out {run} cannot be written: {error.strerror}", expected="a writable folder", hint="another --out"
-        ) from error
+        raise unwritable(run, error) from error
     return run
 
 
