@@ -30,8 +30,8 @@ WORK = Path(".bench/cifar")
 STEPS, BATCH, SEEDS, LABEL_SEEDS = 1800, 128, 3, 2
 FRESH = 8  # views: more than the epochs of a run, so that none comes twice
 # for a batch of 256; soft-ce has the gradient of kl, so kl's best serves both
-RATES = {"js": (0.4, 0.8, 1.6, 3.2), "jeffreys": (0.2, 0.4, 0.8), "kl": (0.2, 0.4, 0.8), "soft-ce": ()}
-LABEL_RATES = (0.1, 0.4, 0.8)
+RATES = {"js": (0.4, 0.8, 1.6, 3.2), "jeffreys": (0.2, 0.4, 0.8, 1.6), "kl": (0.2, 0.4, 0.8), "soft-ce": ()}
+LABEL_RATES = (0.1, 0.4, 0.8, 1.6)
 
 
 @dataclass(frozen=True)
