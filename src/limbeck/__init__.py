@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from limbeck.commands.evaluate import evaluate
     from limbeck.commands.models import models
     from limbeck.commands.predict import predict
+    from limbeck.commands.select import select
 
-__all__ = ["demo", "distill", "evaluate", "load", "models", "predict"]
+__all__ = ["demo", "distill", "evaluate", "load", "models", "predict", "select"]
 
 
 def __getattr__(name: str) -> Any:

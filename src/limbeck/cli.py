@@ -27,6 +27,11 @@ COMMANDS = {
         "limbeck.commands.distill:run",
         "pour a teacher into a student, with photos that need no labels",
     ),
+    "select": Command(
+        "limbeck.ssld.select_options:Select",
+        "limbeck.commands.select:run",
+        "from a gallery, the photos worth distilling on",
+    ),
     "evaluate": Command(
         "limbeck.commands.evaluate:Evaluate",
         "limbeck.commands.evaluate:run",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -135,24 +135,30 @@ EXAMPLE = "limbeck distill --images PHOTOS --teacher resnet50d --student mobilen
 OPTIONS = {field.name: field for field in dataclasses.fields(Distill)}
 
 
-def known(options: dict[str, Any], *, source: str = "limbeck.distill") -> dict[str, Any]:
+def known(
+    options: dict[str, Any],
+    *,
+    source: str = "limbeck.distill",
+    usage: str = "limbeck distill --help",
+    table: Mapping[str, dataclasses.Field[Any]] = OPTIONS,
+) -> dict[str, Any]:
     """The options, with lists as tuples; an unknown one fails, with the nearest known.
 
     >>> known({"lr": 0.2, "images": "photos"})
     {'lr': 0.2, 'images': ('photos',)}
     """
     for name in options:
-        if name not in OPTIONS:
-            near = get_close_matches(name, OPTIONS, n=3, cutoff=0.5)
-            hint = f"{near[0]} in its place" if near else "limbeck distill --help"
-            expected = ", ".join(near or sorted(OPTIONS))
+        if name not in table:
+            near = get_close_matches(name, table, n=3, cutoff=0.5)
+            hint = f"{near[0]} in its place" if near else usage
+            expected = ", ".join(near or sorted(table))
             raise OptionError(f"{source}: unknown option '{name}'", expected=expected, hint=hint)
-    shaped = {name: _shaped(name, value) for name, value in options.items()}
+    shaped = {name: _shaped(table[name], value) for name, value in options.items()}
     for name, value in shaped.items():
-        kind: Any = OPTIONS[name].type
+        kind: Any = table[name].type
         if not _fits(value, kind):
             near = get_close_matches(str(value), get_args(kind), n=1) if get_origin(kind) is Literal else []
-            hint = f"{name}={near[0]!r}" if near else f"{name}={OPTIONS[name].default!r}, the default"
+            hint = f"{name}={near[0]!r}" if near else f"{name}={table[name].default!r}, the default"
             raise OptionError(f"{source}: {name} is {value!r}", expected=_in_words(kind), hint=hint)
     return shaped
 
@@ -179,8 +185,8 @@ def _in_words(kind: Any) -> str:
     return str(kind.__name__)
 
 
-def _shaped(name: str, value: Any) -> Any:
-    if not isinstance(OPTIONS[name].default, tuple):
+def _shaped(field: dataclasses.Field[Any], value: Any) -> Any:
+    if not isinstance(field.default, tuple):
         return str(value) if isinstance(value, Path) else value
     if isinstance(value, str | Path):
         return (str(value),)

@@ -1,5 +1,6 @@
 """A teacher that is loaded only when it is asked something."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from limbeck.records import Preprocess
 from limbeck.ssld.teacher import Teacher, TeacherSpec
+from limbeck.training.portions import Portions
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,20 @@ class Teaching:
     def __init__(
         self, spec: TeacherSpec, device: torch.device, precision: str, facts: TeacherFacts | None = None
     ) -> None:
-        self._spec, self._device, self._precision = spec, device, precision
+        self.spec, self.device, self.precision = spec, device, precision
         self._teacher: Teacher | None = None
+        self._portions = Portions("the teacher", "--teacher-precision bfloat16, a smaller teacher, or --device cpu")
         self.facts = facts or TeacherFacts.of(self.teacher, spec.description)
 
     @property
     def teacher(self) -> Teacher:
         if self._teacher is None:
-            self._teacher = self._spec.load(self._device, self._precision)
+            self._teacher = self.spec.load(self.device, self.precision)
         return self._teacher
 
     @property
     def fingerprint(self) -> str:
-        return self._spec.fingerprint
+        return self.spec.fingerprint
 
     @property
     def loaded(self) -> bool:
@@ -71,3 +74,7 @@ class Teaching:
 
     def log_probabilities(self, images: Tensor) -> Tensor:
         return self.teacher.log_probabilities(images)
+
+    def evaluate(self, views: Sequence[Tensor]) -> Tensor:
+        """The answers to evaluation views, to as many at once as fit into memory."""
+        return self._portions(self.teacher.evaluate, views)
