@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from limbeck.commands import finish
+from limbeck.commands import finish, report
 from tests.commands.tiny import draw, run
 
 
@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run ends with is looked at once, in the run of test_distill.py that is whole."""
     monkeypatch.setattr(finish, "_TIMED_SECONDS", 0.0)
-    monkeypatch.setattr(finish, "write_report", lambda run, page: run / "report.html")
+    monkeypatch.setattr(report, "write_report", lambda run, page: run / "report.html")
 
 
 @pytest.fixture(scope="session")

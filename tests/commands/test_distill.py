@@ -49,6 +49,7 @@ def test_the_run_folder(whole: Path) -> None:
         "last/manifest.arrow",
         "last/manifest.skipped.arrow",
         "last/state.safetensors",
+        "last/teacher.json",
         "student/card.json",
         "student/model.safetensors",
     }

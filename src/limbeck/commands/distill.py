@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, ship
+from limbeck.commands.report import Report, doubt
 from limbeck.console import console, duration
-from limbeck.errors import Interrupted, NonFiniteLoss, OptionError, RunError, unknown_name
+from limbeck.errors import Interrupted, LimbeckError, NonFiniteLoss, OptionError, RunError, unknown_name
 from limbeck.files import FULL
 from limbeck.recipes import RECIPES
 from limbeck.ssld.devices import start_ranks
@@ -87,9 +88,9 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     try:
         with only_here(Path(options.out)) if ranks.first else nullcontext(), one_voice(ranks):
             job = prepare(options, ranks, module)
-            model = train(job)
+            model, report = train(job)
             if ranks.first:
-                finish(job, model, compare)
+                finish(job, model, report, compare)
                 console.print(f"done in {duration(time.monotonic() - started)}")
                 console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
             ranks.wait()
@@ -141,7 +142,7 @@ def stopped_at_once(out: str) -> Interrupted:
 _TOLD_ELSEWHERE = ("images", "out", "resume", "config")
 
 
-def train(job: Job) -> nn.Module:
+def train(job: Job) -> tuple[nn.Module, Report]:
     """The training itself; the student is shipped after each evaluation, so that there is always one to use."""
     plan, ranks = job.plan, job.ranks
     console.print(
@@ -160,20 +161,31 @@ def train(job: Job) -> nn.Module:
     if names:
         ranks.accelerator.init_trackers("tensorboard" if names == ["tensorboard"] else "limbeck", config=_flat(job))
 
+    report = Report(job)
+    if unsure := doubt(job):
+        console.print(unsure, markup=False)
+
     def evaluate(model: nn.Module, done: int) -> dict[str, float]:
         numbers: dict[str, float] = {}
         if job.probe is not None:
-            numbers |= job.probe(model, job.inputs, ranks, job.feed.workers)
+            report.seen = job.probe.look(model, job.inputs, ranks.device, job.feed.workers, ranks.rank, ranks.world)
+            numbers |= job.probe.numbers(report.seen, ranks)
         if job.evaluation is not None:
             data = job.evaluation
             numbers |= accuracy(model, job.inputs, data.photos, data.truth, ranks, job.feed.workers)
         ensure_sound(model, numbers, done)
         if ranks.first:
-            ship(job, model, done, numbers)
+            ship(job, model, done, numbers | report.beside)
+            report.update(done, numbers)
         return numbers
 
     store = job.feed.store
-    return fit(job.step, job.feed, plan, evaluate, job.run, ranks, store.commit if store is not None else lambda: None)
+    settle = store.commit if store is not None else lambda: None
+    try:
+        return fit(job.step, job.feed, plan, evaluate, job.run, ranks, settle), report
+    except LimbeckError as error:
+        report.stopped(error.found)
+        raise
 
 
 def ensure_sound(model: nn.Module, numbers: dict[str, float], done: int) -> None:

@@ -49,6 +49,11 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
         ),
     ),
     (
+        "Accuracy",
+        "share",
+        (Line("accuracy", "in training", "muted", "noisy"), Line("top1", "on labelled photos", "accent", "dotted")),
+    ),
+    (
         "Distance from the teacher",
         "loss",
         (Line("probe_js", "Jensen-Shannon, on held-out photos", "accent", "dotted"),),
@@ -69,7 +74,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Curve]:
     drawn = []
     for title, scale, lines in PANELS:
         found = {line: points for line in lines if len((points := series(history, line.key))[0])}
-        if found:
+        if any(line.key != "top1" for line in found):  # alone it belongs to no panel: another one shows it
             words = f"{title}: " + "; ".join(_words(line, points, scale) for line, points in found.items()) + "."
             drawn.append(Curve(title, tuple(found), words, _svg(scale, found, last)))
     return drawn

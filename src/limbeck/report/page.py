@@ -29,6 +29,7 @@ class ModelFacts:
     megabytes: float | None = None
     images_per_second: float | None = None
     top1: float | None = None
+    top1_note: str = ""
     licence: str | None = None
     input_size: tuple[int, int] | None = None
 
@@ -63,14 +64,31 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """Where a run stands that is not done, `written` at this time; `stopped` says why it does not go on."""
+
+    done: int
+    steps: int
+    resume: str
+    written: str
+    stopped: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that the page says. `history`: the records of metrics.jsonl; `commands`: pairs (what for, line to type)."""
+    """All that the page says.
+
+    `history`: the records of metrics.jsonl; `commands`: pairs (what for, line to type); `held`: how many photos are
+    held out, None where that is not known.
+    """
 
     title: str
     classes: int
     student: ModelFacts
     teacher: ModelFacts | None = None
     history: Sequence[Mapping[str, Any]] = ()
+    unfinished: Unfinished | None = None
+    held: int | None = None
     held_out: Sequence[HeldOut] = ()
     agreeing: tuple[int, int] | None = None  # of all held-out photos, where more were asked than are shown
     skipped: Sequence[Skipped] = ()
@@ -135,7 +153,7 @@ def render(page: Page) -> str:
     }
     return environment.get_template("page.html.j2").render(
         page=page,
-        verdict=verdict(page.history, page.classes),
+        verdict=verdict(page.history, page.classes, page.held),
         tiles=_tiles(page),
         curves=curves(page.history),
         photos=_worst_first(page.held_out)[:PHOTOS],
@@ -160,6 +178,7 @@ def _tiles(page: Page) -> list[Tile]:
         tiles.append(Tile("Held-out agreement", words.percent(float(agreement[-1])), note))
     if top1 is not None:
         note = f"the teacher {words.percent(teacher.top1)}" if teacher.top1 is not None else "on labelled photos"
+        note += f" ({teacher.top1_note})" if teacher.top1 is not None and teacher.top1_note else ""
         tiles.append(Tile("Top-1 accuracy", words.percent(top1), note))
     if student.megabytes is not None:
         note = words.times(teacher.megabytes, student.megabytes, "smaller than the teacher", "larger than the teacher")

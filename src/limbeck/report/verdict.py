@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from limbeck.report import words
 from limbeck.report.history import Points, series
+from limbeck.report.interval import FEW, interval
 
 _LEVEL = 0.05  # a relative change of the held-out distance that is taken for noise
 
@@ -24,8 +25,8 @@ class Verdict:
     advice: str = ""
 
 
-def verdict(history: Sequence[Mapping[str, Any]], classes: int) -> Verdict:
-    """Whether the student is learning to answer as the teacher does.
+def verdict(history: Sequence[Mapping[str, Any]], classes: int, held: int | None = None) -> Verdict:
+    """Whether the student is learning to answer as the teacher does; `held` photos are held out, None: enough.
 
     >>> history = [{"step": s, "probe_agreement": 1 - 10 / s, "probe_js": 1 / s} for s in (20, 50, 75, 100)]
     >>> found = verdict(history, classes=10)
@@ -40,9 +41,13 @@ def verdict(history: Sequence[Mapping[str, Any]], classes: int) -> Verdict:
             f"The loss is not a finite number at step {broken:,}.",
             "Lower the learning rate, or train the student in float32.",
         )
+    if len(series(history, "accuracy")[1]):
+        return _labelled(history)
     agreement = series(history, "probe_agreement")
     if not len(agreement[1]):
-        return _without_probe(history)
+        return _without_probe(history, held)
+    if held is not None and 0 < held < FEW:
+        return _uncertain(float(agreement[1][-1]), held, classes)
     chance, last, best = 1 / classes, float(agreement[1][-1]), float(agreement[1].max())
     trend = _trend(_distance(history, agreement))
     text = (
@@ -79,15 +84,42 @@ def _judge(text: str, chance: float, last: float, best: float, trend: Trend) -> 
     return Verdict("good", "It is learning", text)
 
 
-def _without_probe(history: Sequence[Mapping[str, Any]]) -> Verdict:
-    agreement = series(history, "agreement")[1]
-    if not len(agreement):
-        return Verdict("unknown", "Too early to say", "Nothing has been measured yet.")
-    text = (
-        f"The student gives the teacher's answer on {words.percent(float(agreement[-1]))} of the photos it trains on; "
-        "held-out photos have not been measured yet."
+def _uncertain(agreement: float, held: int, classes: int) -> Verdict:
+    low, high = (words.percent(end, digits=0) for end in interval(agreement, held))
+    photos = "the one held-out photo" if held == 1 else f"the {held} held-out photos"
+    return Verdict(
+        "unknown",
+        "Uncertain: few photos are held out",
+        f"The student gives the teacher's answer on {words.percent(agreement)} of {photos} "
+        f"(chance {words.chance(classes)}). So few photos tell little: on many, it could be anything from {low} to "
+        f"{high} (95 % interval).",
+        f"Measure it on {FEW} photos or more: {_MEASURE}.",
     )
+
+
+_MEASURE = "limbeck evaluate RUN --images OTHER_PHOTOS, or a larger --probe in a new run"
+
+
+def _without_probe(history: Sequence[Mapping[str, Any]], held: int | None) -> Verdict:
+    agreement = series(history, "agreement")[1]
+    text = "Nothing has been measured yet."
+    if len(agreement):
+        text = f"The student gives the teacher's answer on {words.percent(agreement[-1])} of the photos it trains on"
+        text += "." if held == 0 else "; held-out photos have not been measured yet."
+    if held == 0:
+        known = f" {text}" if len(agreement) else ""
+        text = f"No photos were held out: nothing tells how it does on photos that it has not seen.{known}"
+        return Verdict("unknown", "Not measured", text, f"Measure it: {_MEASURE}.")
     return Verdict("unknown", "Too early to say", text)
+
+
+def _labelled(history: Sequence[Mapping[str, Any]]) -> Verdict:
+    accuracy, top1 = (series(history, key)[1] for key in ("accuracy", "top1"))
+    text = f"It is right on {words.percent(accuracy[-1])} of the photos it trains on"
+    if not len(top1):
+        advice = "Measure it on photos that it has not seen: limbeck evaluate RUN --images LABELLED."
+        return Verdict("unknown", "Learned from labels", f"{text}.", advice)
+    return Verdict("unknown", "Learned from labels", f"{text}, and on {words.percent(top1[-1])} of the evaluated ones.")
 
 
 def _distance(history: Sequence[Mapping[str, Any]], agreement: Points) -> Points:
