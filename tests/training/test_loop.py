@@ -120,7 +120,7 @@ def test_out_of_memory_restores_the_statistics_of_norms(tmp_path: Path) -> None:
 
 
 def test_out_of_memory_with_one_image_is_told(tmp_path: Path) -> None:
-    with pytest.raises(LimbeckError, match="even with 1 image"):
+    with pytest.raises(LimbeckError, match="even with one image at a time"):
         train(tmp_path, step=Forgetful(0, "forward"))
 
 

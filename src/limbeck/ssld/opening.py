@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-
 from limbeck.checkpoints.card import read_card
 from limbeck.classification.names import numbered
 from limbeck.console import console
@@ -19,8 +17,10 @@ from limbeck.ssld.options import Distill
 from limbeck.ssld.shard import Keys
 from limbeck.ssld.store import SoftLabelStore, check_space, read_stamp
 from limbeck.ssld.teacher import TeacherSpec, check_answers
-from limbeck.ssld.teaching import TeacherFacts, Teaching
 from limbeck.training.ranks import Ranks
+from torch import nn
+
+from limbeck.ssld.teaching import TeacherFacts, Teaching
 
 CHECKED = 64
 
@@ -128,4 +128,4 @@ def check_teacher(teaching: Teaching, photos: ImageSet) -> None:
     """Ask the teacher about a few photos; answers that cannot teach stop the run here."""
     few = photos.take(np.linspace(0, len(photos) - 1, min(CHECKED, len(photos))).astype(np.int64))
     batches = evaluation_batches(few, teaching.facts.preprocesses, batch=CHECKED // 2, workers=0)
-    check_answers(torch.cat([teaching.teacher.evaluate(batch.views).cpu() for batch in batches]))
+    check_answers(torch.cat([teaching.evaluate(batch.views).cpu() for batch in batches]))

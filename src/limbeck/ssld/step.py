@@ -1,7 +1,7 @@
 """The distillation step, and the labelled step that it is compared with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from limbeck.images.prepare import to_input
 from limbeck.records import Preprocess, SoftLabels
 from limbeck.ssld.batch import PhotoBatch
 from limbeck.step import Step
+from limbeck.training.portions import Portions
 
 # the teacher: uint8 views -> log-probabilities
 Answer = Callable[[Tensor], Tensor]
@@ -19,12 +20,17 @@ Keep = Callable[[PhotoBatch, SoftLabels], None]
 Distance = Callable[..., Tensor]
 
 
+def _portions() -> Portions:
+    return Portions("the student", "a smaller --student-size, a smaller student, or --device cpu")
+
+
 @dataclass(frozen=True)
 class StudentInput:
     """How views become the student's input, and the precision that it computes in."""
 
     preprocess: Preprocess
     precision: str
+    portions: Portions = field(default_factory=_portions, compare=False, repr=False)
 
     def run(self, student: nn.Module, images: Tensor) -> Tensor:
         """Logits in float32."""
@@ -32,6 +38,11 @@ class StudentInput:
         with torch.autocast(images.device.type, getattr(torch, self.precision), enabled=self.precision != "float32"):
             logits: Tensor = student(pixels)
         return logits.float()
+
+    def ask(self, student: nn.Module, images: Tensor) -> Tensor:
+        """Logits without a gradient, of as many images at once as fit into memory."""
+        with torch.inference_mode():
+            return self.portions(lambda parts: self.run(student, parts[0]), [images])
 
 
 class SoftLabelStep(Step):

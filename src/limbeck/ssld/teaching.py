@@ -1,13 +1,14 @@
 """A teacher that is loaded only when it is asked something."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from limbeck.records import Preprocess
 from limbeck.ssld.teacher import Teacher, TeacherSpec
+from limbeck.training.portions import Portions
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Teaching:
     ) -> None:
         self.spec, self.device, self.precision = spec, device, precision
         self._teacher: Teacher | None = None
+        self._portions = Portions("the teacher", "--teacher-precision bfloat16, a smaller teacher, or --device cpu")
         self.facts = facts or TeacherFacts.of(self.teacher, spec.description)
 
     @property
@@ -71,3 +73,7 @@ class Teaching:
 
     def log_probabilities(self, images: Tensor) -> Tensor:
         return self.teacher.log_probabilities(images)
+
+    def evaluate(self, views: Sequence[Tensor]) -> Tensor:
+        """The answers to evaluation views, to as many at once as fit into memory."""
+        return self._portions(self.teacher.evaluate, views)

@@ -52,7 +52,7 @@ def forward_backward(step: Step, batch: Batch, parts: int, ranks: Ranks, seed: i
             for buffer, kept in zip(step.student.buffers(), buffers, strict=True):
                 buffer.copy_(kept)
         step.student.zero_grad(set_to_none=True)
-        _free(ranks.device)
+        free_memory()
         parts = _halved(parts, len(batch), ranks)
 
 
@@ -70,25 +70,28 @@ def _try(step: Step, batch: Batch, parts: int, device: torch.device) -> Pass:
 
 
 def _halved(parts: int, batch: int, ranks: Ranks) -> int:
-    if 2 * parts > batch:
+    more = min(2 * parts, batch)
+    if more == parts:
         raise LimbeckError(
-            f"out of memory on {ranks.device} even with {max(1, batch // parts)} image(s) at a time",
+            f"out of memory on {ranks.device} even with one image at a time",
             expected="a device that holds one image's activations",
             hint="a smaller --student-size, a smaller student, or --device cpu",
         )
     if ranks.first:
+        fewer, before = -(-batch // more), -(-batch // parts)
         console.print(
-            f"out of memory: from here on {-(-batch // (2 * parts))} images at a time instead of {-(-batch // parts)}; "
+            f"out of memory: from here on {fewer} image{'s' * (fewer > 1)} at a time instead of {before}; "
             f"the batch stays {batch} on each process. Batch norm now takes its statistics from the smaller number."
         )
-    return 2 * parts
+    return more
 
 
-def _free(device: torch.device) -> None:
+def free_memory() -> None:
+    """Give back what an attempt left behind that ran out of memory."""
     gc.collect()
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    elif device.type == "mps":
+    elif torch.backends.mps.is_available():
         torch.mps.empty_cache()
 
 
