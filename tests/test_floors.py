@@ -10,7 +10,7 @@ FLOORS = {
     "errors": -1,  # the ground: everything may fail
     "records": 0, "tables": 0, "console": 0, "files": 0,
     "images": 1, "layers": 1, "scenes": 1, "divergence": 1, "step": 1,
-    "backbones": 2,
+    "backbones": 2, "alike": 2,
     "classification": 3, "detection": 3, "segmentation": 3,
     "checkpoints": 4,
     "training": 5,

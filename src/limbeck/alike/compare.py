@@ -1,0 +1,128 @@
+"""Are two photos the same? Matched points, one transform that explains them, and the pixels laid over each other."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.alike.agreement import agreement
+from limbeck.alike.features import ROOT_NORM, Features, mirrored
+from limbeck.alike.thresholds import NEAR_DUPLICATE, SAME_SCENE, Thresholds
+from limbeck.alike.turns import MIRROR, TURNS, turned
+
+Points = NDArray[np.float32]
+Transform = NDArray[Any]
+
+_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why two photos count as the same; the matched points are (x, y) in pixels of the original photos."""
+
+    level: str
+    how: str  # "sift" or "hash": by points, or by the whole frames laid over each other
+    inliers: int
+    coverage: float
+    agreement: float
+    mirrored: bool
+    points_a: Points
+    points_b: Points
+
+
+def compare(a: Features, b: Features, thresholds: Thresholds | None = None) -> Evidence | None:
+    """What shows that the photos are the same, mirrored copies too; None where nothing does.
+
+    >>> from limbeck.alike.features import extract
+    >>> pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (120, 160), np.uint8), (0, 0), 2)
+    >>> cropped = extract(np.ascontiguousarray(pixels[20:, ::-1][:, :120]))
+    >>> evidence = compare(extract(pixels), cropped)
+    >>> evidence.level, evidence.mirrored
+    ('near-duplicate', True)
+    """
+    limits = thresholds or Thresholds()
+    sides = a.descriptors, mirrored(a.descriptors)
+    pairs = [_matches(side, b.descriptors, limits.ratio) for side in sides]
+    for flip in sorted((False, True), key=lambda flip: -len(pairs[flip])):
+        evidence = _explained(a, b, pairs[flip], flip, limits)
+        if evidence:
+            return evidence
+    return _whole_frame(a, b, limits)
+
+
+def _matches(a: NDArray[np.uint8], b: NDArray[np.uint8], ratio: float) -> NDArray[np.int64]:
+    """Pairs of rows that are each other's nearest, and much nearer than the second: [k, 2]."""
+    if len(a) < 2 or len(b) < 2:
+        return np.zeros((0, 2), np.int64)
+    product = torch.from_numpy(a).float() @ torch.from_numpy(b).float().T
+    best, second = (2 * ROOT_NORM**2 - 2 * product.topk(2, dim=1).values).clamp(min=0).unbind(1)
+    nearest = product.argmax(1)
+    mutual = product.argmax(0)[nearest] == torch.arange(len(a))
+    rows = ((best < ratio**2 * second) & mutual).nonzero()[:, 0]
+    return torch.stack([rows, nearest[rows]], 1).numpy()
+
+
+def _explained(a: Features, b: Features, pairs: NDArray[np.int64], flip: bool, limits: Thresholds) -> Evidence | None:
+    if len(pairs) < limits.least_inliers:
+        return None
+    points_a, points_b = a.points[pairs[:, 0]], b.points[pairs[:, 1]]
+    cv2.setRNGSeed(0)
+    transform, inside = cv2.estimateAffine2D(
+        points_a, points_b, method=cv2.RANSAC, ransacReprojThreshold=limits.residual, maxIters=1000, confidence=0.999
+    )
+    if transform is None:
+        return None
+    chosen = inside.ravel().astype(bool)
+    points_a, points_b = points_a[chosen], points_b[chosen]
+    inliers = len(np.unique(np.rint(points_a), axis=0))
+    if inliers < limits.least_inliers or not _sane(transform, flip, limits):
+        return None
+    unit = _unit(transform, a, b)
+    if _overlap(unit) < limits.overlap:
+        return None
+    coverage = max(_spanned(points_a, a), _spanned(points_b, b))
+    agreed = agreement(a.small, b.small, unit)
+    same = agreed >= limits.agreement
+    if coverage < limits.coverage or not (same or inliers >= limits.scene_inliers):
+        return None
+    level = NEAR_DUPLICATE if same else SAME_SCENE
+    return Evidence(level, "sift", inliers, coverage, agreed, flip, points_a * a.scale, points_b * b.scale)
+
+
+def _sane(transform: Transform, flip: bool, limits: Thresholds) -> bool:
+    """A photo is mirrored or not, and neither squeezed nor enlarged beyond what people do."""
+    matrix = transform[:, :2]
+    if not np.isfinite(transform).all() or (np.linalg.det(matrix) < 0) != flip:
+        return False
+    largest, least = np.linalg.svd(matrix, compute_uv=False)
+    return bool(least > 1 / limits.scale and largest < limits.scale and largest < limits.stretch * least)
+
+
+def _unit(transform: Transform, a: Features, b: Features) -> Transform:
+    """The transform between coordinates that run from 0 to 1 across each photo."""
+    size_a, size_b = np.array([a.width, a.height]), np.array([b.width, b.height])
+    return np.column_stack([transform[:, :2] * size_a / size_b[:, None], (transform[:, 2] + 0.5) / size_b])
+
+
+def _overlap(unit: Transform) -> float:
+    """The share of the smaller view that both show."""
+    corners = (_CORNERS @ unit[:, :2].T + unit[:, 2]).astype(np.float32)
+    shared, _ = cv2.intersectConvexConvex(corners, _CORNERS)
+    return float(shared) / max(min(abs(float(np.linalg.det(unit[:, :2]))), 1.0), 1e-9)
+
+
+def _spanned(points: Points, features: Features) -> float:
+    return float(cv2.contourArea(cv2.convexHull(points))) / (features.width * features.height)
+
+
+def _whole_frame(a: Features, b: Features, limits: Thresholds) -> Evidence | None:
+    """Smooth photos have too few points: their whole frames are laid over each other, in every turn."""
+    nowhere = np.zeros((0, 2), np.float32)
+    for turn in TURNS:
+        agreed = agreement(np.ascontiguousarray(turned(a.small, turn)), b.small, np.eye(2, 3))
+        if agreed >= limits.agreement:
+            return Evidence(NEAR_DUPLICATE, "hash", 0, 1.0, agreed, turn >= MIRROR, nowhere, nowhere)
+    return None

@@ -1,0 +1,260 @@
+"""The small side of a comparison: looks at its photos, in every turn, mapped into memory."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.alike.compare import Evidence, compare
+from limbeck.alike.features import Features
+from limbeck.alike.look import Look
+from limbeck.alike.nearest import near_hashes, near_vectors, rounded
+from limbeck.alike.shards import Arrays, load_shard, look_at_all, one_thread
+from limbeck.alike.thresholds import NEAR_DUPLICATE, SIGNATURES, Thresholds
+from limbeck.alike.turns import TURNS, turned
+from limbeck.console import progress
+from limbeck.errors import RunError, unknown_name
+from limbeck.files import write_atomically
+from limbeck.images.decode import Unreadable, decode
+from limbeck.images.imageset import ImageSet
+
+Embed = Callable[[list[Tensor]], NDArray[np.float32]]
+
+_TOGETHER = 32  # photos that are embedded at once
+
+
+@dataclass(frozen=True)
+class Match:
+    """The photo of the side that a photo is the same as; `how`: same bytes, hash or sift."""
+
+    other: int
+    level: str
+    how: str
+    inliers: int = 0
+    mirrored: bool = False
+
+
+class Side:
+    """The photos that others are compared with."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @classmethod
+    def build(
+        cls,
+        images: ImageSet,
+        home: Path,
+        *,
+        signature: str,
+        embed: Embed | None = None,
+        stamp: str = "",
+        engine: str = "plain",
+        workers: int | None = None,
+        shown: bool = True,
+    ) -> "Side":
+        """Look at all photos and keep what was seen in `home`; what an earlier call has finished is not done again.
+
+        `embed` gives the embeddings of photos (float32 [b, d]); `stamp` says whose they are.
+        """
+        if signature not in SIGNATURES:
+            raise unknown_name("signature", signature, SIGNATURES, option="--signature")
+        assert (embed is not None) == (signature == "embedding")
+        wanted = _identity(images, signature, stamp)
+        if _identity_kept(home) == wanted:
+            return cls.open(home)
+        looks = look_at_all(
+            images,
+            home / "looks",
+            local=signature == "local",
+            features=True,
+            engine=engine,
+            workers=workers,
+            shown=shown,
+        )
+        vectors = _embed_all(images, home / "embeddings", embed, wanted, shown) if embed else []
+        _assemble(looks, vectors, home)
+        images.save(home / "manifest.arrow")
+        write_atomically(home / "side.json", json.dumps({"identity": wanted, "signature": signature}).encode())
+        for file in (*looks, *vectors):
+            file.unlink()
+        return cls.open(home)
+
+    @classmethod
+    def open(cls, home: Path) -> "Side":
+        """A side that was built; cheap, since its arrays are only mapped."""
+        if _identity_kept(home) is None:
+            raise RunError(
+                f"{home} holds no finished side", expected="a folder made by Side.build", hint="build it anew"
+            )
+        return cls(home)
+
+    def __len__(self) -> int:
+        return len(self._arrays["hashes"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.home,)
+
+    @cached_property
+    def signature(self) -> str:
+        return str(json.loads((self.home / "side.json").read_text())["signature"])
+
+    @cached_property
+    def images(self) -> ImageSet:
+        return ImageSet(self.home / "manifest.arrow")
+
+    def features(self, row: int) -> Features:
+        """The features of one photo."""
+        arrays = self._arrays
+        span = slice(int(self._ends[row - 1]) if row else 0, int(self._ends[row]))
+        height, width, scale = arrays["sizes"][row]
+        return Features(
+            np.array(arrays["points"][span]),
+            np.array(arrays["descriptors"][span]),
+            int(height),
+            int(width),
+            np.array(arrays["small"][row]),
+            float(scale),
+        )
+
+    def match(
+        self,
+        looks: Sequence[Look],
+        embeddings: NDArray[np.float32] | None = None,
+        thresholds: Thresholds | None = None,
+        *,
+        keys: NDArray[np.uint8] | None = None,
+        thorough: bool = False,
+    ) -> list[Match | None]:
+        """Of each photo, the one of the side that it is the same as.
+
+        With `keys` (uint8 [b, 16]) same bytes need no looking; `thorough` compares with every photo of the side.
+        """
+        limits = thresholds or Thresholds()
+        candidates: Sequence[Sequence[int]] = [range(len(self))] * len(looks)
+        if not thorough:
+            candidates = self.candidates(looks, embeddings, limits)
+        same = [self._same_bytes(key) for key in keys] if keys is not None else [None] * len(looks)
+        with one_thread():
+            return [twin or self._best(seen, rows, limits) for seen, rows, twin in zip(looks, candidates, same)]
+
+    def candidates(
+        self, looks: Sequence[Look], embeddings: NDArray[np.float32] | None, limits: Thresholds
+    ) -> list[list[int]]:
+        """Of each photo, the rows that may be the same, the likeliest first."""
+        found: list[dict[int, None]] = [{} for _ in looks]
+        hashes = np.array([seen.hashes[0] for seen in looks], np.uint64)
+        query, row, apart = near_hashes(hashes, self._arrays["hashes"].reshape(-1), limits.hash_distance)
+        by_hash: list[list[tuple[int, int]]] = [[] for _ in looks]
+        for place, copy, bits in zip(query.tolist(), row.tolist(), apart.tolist()):
+            by_hash[place].append((bits, copy // len(TURNS)))
+        for place, pairs in enumerate(by_hash):
+            found[place] |= dict.fromkeys([other for _, other in sorted(pairs)][: limits.candidates])
+        vectors = self._vectors(looks, embeddings)
+        if vectors is not None:
+            kept = self._arrays["vectors"]
+            copies = kept.shape[1]
+            near = near_vectors(vectors, kept.reshape(-1, kept.shape[2]), limits.similarity, limits.candidates)
+            for place, rows in near:
+                found[place] |= dict.fromkeys((rows // copies).tolist())
+        return [[row for row in rows if self._arrays["readable"][row]] for rows in found]
+
+    def _vectors(self, looks: Sequence[Look], embeddings: NDArray[np.float32] | None) -> NDArray[np.int8] | None:
+        if self.signature == "embedding":
+            assert embeddings is not None
+            return rounded(_centred(embeddings, self._arrays["mean"]))
+        if self.signature == "local":
+            return rounded(np.stack([seen.vector for seen in looks if seen.vector is not None]))
+        return None
+
+    def _best(self, seen: Look, rows: Sequence[int], limits: Thresholds) -> Match | None:
+        assert seen.features is not None
+        best: tuple[tuple[bool, int], Match] | None = None
+        for row in rows:
+            evidence = compare(seen.features, self.features(row), limits)
+            if evidence:
+                rank = (evidence.level == NEAR_DUPLICATE, evidence.inliers)
+                if best is None or rank > best[0]:
+                    best = rank, to_match(row, evidence)
+        return best[1] if best else None
+
+    def _same_bytes(self, key: NDArray[np.uint8]) -> Match | None:
+        row = self._rows.get(key.tobytes())
+        return None if row is None else Match(row, NEAR_DUPLICATE, "same bytes")
+
+    @cached_property
+    def _rows(self) -> dict[bytes, int]:
+        return {key.tobytes(): row for row, key in reversed(list(enumerate(self.images.keys)))}
+
+    @cached_property
+    def _arrays(self) -> Arrays:
+        return {file.stem: np.load(file, mmap_mode="r") for file in self.home.glob("*.npy")}
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.asarray(self._arrays["counts"]).cumsum()
+
+
+def to_match(other: int, evidence: Evidence) -> Match:
+    """Evidence as a match with one photo of the side."""
+    return Match(other, evidence.level, evidence.how, evidence.inliers, evidence.mirrored)
+
+
+def _identity(images: ImageSet, signature: str, stamp: str) -> str:
+    return blake2b(f"1 {signature} {stamp} {images.fingerprint()}".encode(), digest_size=16).hexdigest()
+
+
+def _identity_kept(home: Path) -> str | None:
+    try:
+        return str(json.loads((home / "side.json").read_text())["identity"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _embed_all(images: ImageSet, home: Path, embed: Embed, identity: str, shown: bool) -> list[Path]:
+    """The embeddings of all photos in their eight turns, a file for every few photos."""
+    home.mkdir(parents=True, exist_ok=True)
+    files = []
+    with progress("embedding photos", len(images), shown=shown) as advance:
+        for start in range(0, len(images), _TOGETHER):
+            rows = range(start, min(start + _TOGETHER, len(images)))
+            files.append(home / f"{identity}-{start:09d}.npy")
+            if not files[-1].exists():
+                vectors = np.stack([_embed_turns(images, row, embed) for row in rows])
+                write_atomically(files[-1], partial(np.save, arr=vectors))
+            advance(len(rows))
+    return files
+
+
+def _embed_turns(images: ImageSet, row: int, embed: Embed) -> NDArray[np.float32]:
+    try:
+        photo = decode(images.read(row))
+    except (OSError, Unreadable):
+        photo = torch.zeros(3, 1, 1, dtype=torch.uint8)
+    return embed([turned(photo, turn).contiguous() for turn in TURNS])
+
+
+def _assemble(looks: Sequence[Path], embeddings: Sequence[Path], home: Path) -> None:
+    shards = [load_shard(path) for path in looks]
+    arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
+    if embeddings:
+        vectors = np.concatenate([np.load(path) for path in embeddings])
+        arrays["mean"] = vectors.mean((0, 1))
+        arrays["vectors"] = rounded(_centred(vectors, arrays["mean"]))
+    for name, array in arrays.items():
+        write_atomically(home / f"{name}.npy", partial(np.save, arr=array))
+
+
+def _centred(vectors: NDArray[np.float32], mean: NDArray[Any]) -> NDArray[np.float32]:
+    """Without what all photos have in common, and of unit norm."""
+    apart = vectors - mean
+    unit: NDArray[np.float32] = apart / np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 1e-12)
+    return unit

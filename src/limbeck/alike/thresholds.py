@@ -1,0 +1,28 @@
+"""When two photos count as the same; every number was chosen by bench/near_duplicates.py on one half of its photos."""
+
+from dataclasses import dataclass
+
+NEAR_DUPLICATE, SAME_SCENE = LEVELS = ("near-duplicate", "same scene")
+SIGNATURES = ("embedding", "hash", "local")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What makes a pair a candidate, and what a candidate must show.
+
+    >>> Thresholds(candidates=3).candidates
+    3
+    """
+
+    hash_distance: int = 12  # of 64 bits: a candidate at most this far
+    similarity: float = 0.25  # cosine of two signatures: a candidate at least this near
+    candidates: int = 5  # at most so many of a photo by signature, and as many by hash
+    ratio: float = 0.8  # of the nearest descriptor's distance to the second's
+    residual: float = 3.0  # pixels of the common size between a matched point and its place by the transform
+    least_inliers: int = 5  # where the pixels agree too
+    scene_inliers: int = 15  # where they do not
+    coverage: float = 0.05  # share of the smaller view that the inliers span
+    overlap: float = 0.4  # share of the smaller view that both show
+    scale: float = 10.0  # the largest change of size
+    stretch: float = 2.0  # the largest change of shape
+    agreement: float = 0.8  # correlation of the aligned pixels
