@@ -10,10 +10,10 @@ FLOORS = {
     "errors": -1,  # the ground: everything may fail
     "records": 0, "tables": 0, "console": 0, "files": 0,
     "images": 1, "layers": 1, "scenes": 1, "divergence": 1, "step": 1,
-    "backbones": 2, "alike": 2,
+    "backbones": 2, "datasets": 2, "alike": 2,
     "classification": 3, "detection": 3, "segmentation": 3,
     "checkpoints": 4,
-    "training": 5,
+    "training": 5, "doctor": 5,
     "ssld": 6, "ld": 6, "deploy": 6, "report": 6,
     "recipes": 7,
     "commands": 8,

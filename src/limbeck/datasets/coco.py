@@ -1,0 +1,162 @@
+"""COCO json: boxes, polygons and run lengths."""
+
+import json
+import math
+from collections import Counter, defaultdict
+from typing import Any
+
+from limbeck.datasets.lookup import Lookup
+from limbeck.datasets.records import Labels, Sample, Thing, Trouble
+from limbeck.datasets.splits import folder_splits, split_of
+from limbeck.datasets.tree import Tree
+
+
+def read(tree: Tree, lookup: Lookup) -> Labels | None:
+    """The COCO json files of a tree, taken together."""
+    troubles: list[Trouble] = []
+    contents: dict[str, dict[str, Any]] = {}
+    for name in tree.files:
+        if name.lower().endswith(".json"):
+            content = _content(tree, name, troubles)
+            if content is not None:
+                contents[name] = content
+    if not contents:
+        return None
+    whole = folder_splits([tree.inner(name) for name in tree.images])
+    samples: list[Sample] = []
+    classes: dict[int, str] = {}
+    for name, content in contents.items():
+        declared = _classes(name, content, troubles)
+        for number, label in declared.items():
+            if classes.setdefault(number, label) != label:
+                what = f"class {number} is {label}, and {classes[number]} in the other files"
+                troubles.append(Trouble("class-lists-differ", name, what))
+        samples += _samples(tree, name, content, declared, lookup, whole, troubles)
+    listed = len(samples)
+    samples += _beside(tree, samples, whole)
+    things = sum(len(sample.things) for sample in samples)
+    outlined = sum(thing.outline is not None for sample in samples for thing in sample.things)
+    kind = f"{things:,} objects, {outlined:,} with masks" if outlined else f"{things:,} boxes"
+    files = tree.inner(next(iter(contents))) if len(contents) == 1 else f"{len(contents)} json files"
+    told = f"COCO: {files}, {listed:,} images, {kind}, {len(classes)} classes"
+    return Labels("COCO", told, "detection", samples, classes, troubles=troubles, first=1)
+
+
+def _beside(tree: Tree, samples: list[Sample], folders: dict[str, str]) -> list[Sample]:
+    """Images that no json lists, in the folders of those that some json does."""
+    listed = {sample.image for sample in samples}
+    homes = {sample.image.rpartition("/")[0] for sample in samples if sample.found}
+    return [
+        Sample(
+            image, splits=(split,) if (split := folders[tree.inner(image).rpartition("/")[0]]) else (), labelled=False
+        )
+        for image in tree.images
+        if image not in listed and image.rpartition("/")[0] in homes
+    ]
+
+
+def _content(tree: Tree, name: str, troubles: list[Trouble]) -> dict[str, Any] | None:
+    try:
+        content = json.loads(tree.read(name))
+    except (ValueError, OSError, RecursionError) as error:
+        troubles.append(Trouble("unreadable-labels", name, f"not readable as JSON: {error}"))
+        return None
+    whole = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in ("images", "annotations"))
+    return content if whole else None
+
+
+def _classes(name: str, content: dict[str, Any], troubles: list[Trouble]) -> dict[int, str]:
+    classes: dict[int, str] = {}
+    for category in _dicts(content.get("categories")):
+        number, label = _whole(category.get("id")), str(category.get("name", ""))
+        if number is None:
+            troubles.append(Trouble("unreadable-labels", name, f"a category whose id is {category.get('id')!r}"))
+        elif number in classes:
+            what = f"id {number} is both {classes[number]} and {label}"
+            troubles.append(Trouble("repeated-ids", name, what))
+        else:
+            classes[number] = label
+    return classes
+
+
+def _samples(
+    tree: Tree,
+    name: str,
+    content: dict[str, Any],
+    classes: dict[int, str],
+    lookup: Lookup,
+    folders: dict[str, str],
+    troubles: list[Trouble],
+) -> list[Sample]:
+    things: defaultdict[Any, list[Thing]] = defaultdict(list)
+    seen: Counter[str] = Counter()
+    for annotation in _dicts(content["annotations"]):
+        things[_hashable(annotation.get("image_id"))].append(_thing(annotation, classes))
+        seen[str(annotation.get("id"))] += 1
+    repeated = [number for number, times in seen.items() if times > 1 and number != "None"]
+    troubles += [Trouble("repeated-ids", name, f"annotation id {n} is used {seen[n]} times") for n in repeated]
+    split = split_of(name.rpartition("/")[2])
+    samples: list[Sample] = []
+    known: set[Any] = set()
+    for image in _dicts(content["images"]):
+        number, written = _hashable(image.get("id")), str(image.get("file_name") or image.get("path") or "")
+        if number in known:
+            troubles.append(Trouble("repeated-ids", name, f"image id {number} is used more than once", written))
+            continue
+        known.add(number)
+        found, how = lookup.find(written, near=name.rpartition("/")[0], split=split)
+        if how:
+            troubles.append(Trouble("spelt-otherwise", name, f"{written} is {tree.inner(found)} on disk", found))
+        own = split or folders.get(tree.inner(found).rpartition("/")[0], "")
+        height, width = _whole(image.get("height")), _whole(image.get("width"))
+        size = (height, width) if height is not None and width is not None else None
+        samples.append(
+            Sample(
+                found or written,
+                found=bool(found),
+                splits=(own,) if own else (),
+                things=tuple(things.pop(number, ())),
+                size=size,
+                source=name,
+            )
+        )
+    for number, lost in things.items():
+        troubles.append(Trouble("lost-annotations", name, f"{len(lost)} of image_id {number}, which no image has"))
+    return samples
+
+
+def _thing(annotation: dict[str, Any], classes: dict[int, str]) -> Thing:
+    number = _whole(annotation.get("category_id"))
+    outline = annotation.get("segmentation") or None
+    place = f"annotation {annotation.get('id')}"
+    label, crowd = classes.get(number, "") if number is not None else "", bool(annotation.get("iscrowd"))
+    numbers = _numbers(annotation.get("bbox"))
+    if not numbers and outline is not None and not annotation.get("bbox"):
+        return Thing(label, number, None, outline, crowd, "", place)
+    if len(numbers) != 4:
+        return Thing(label, number, None, outline, crowd, f"the box is {annotation.get('bbox')!r}", place)
+    left, top, width, height = numbers
+    return Thing(label, number, (left, top, left + width, top + height), outline, crowd, "", place)
+
+
+def _dicts(values: Any) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, int | str) else repr(value)
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return int(value) if not isinstance(value, bool) and float(value) == int(value) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _numbers(values: Any) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
