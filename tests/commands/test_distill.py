@@ -259,3 +259,11 @@ def test_the_one_live_line(photos: Path, teacher: Path, tmp_path: Path, capsys: 
     (told,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("epoch ")]
     for part in ("epoch 1/1", "step 6/6", "loss ", "agreement ", "images/s", "data wait", "eta ", "probe agreement"):
         assert part in told
+
+
+def test_how_often_it_evaluates_is_settled_and_told(photos: Path, teacher: Path, tmp_path: Path) -> None:
+    run(photos, teacher, tmp_path / "run", epochs=5, evaluate_every=0, probe=0.1)
+    told = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (told["evaluate_every"], told["resolved"]["evaluate_every"]) == (0, 4)  # six steps an epoch
+    lines = [json.loads(text) for text in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [each["step"] for each in lines if "probe_js" in each] == [24, 30]

@@ -34,7 +34,7 @@ from limbeck.ssld.opening import (
     store_root,
 )
 from limbeck.ssld.options import Distill
-from limbeck.ssld.probe import Probe, ask_teacher
+from limbeck.ssld.probe import Probe, ask_teacher, epochs_between
 from limbeck.ssld.step import Distance, LabelledStep, LabelSource, SoftLabelStep, StudentInput
 from limbeck.ssld.store import default_keep, encode
 from limbeck.ssld.student import Student, check_student, checkpoint_of, make_student
@@ -91,8 +91,12 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     order.reads(0, ranks.rank, ranks.world)  # a batch that these processes cannot share is told before anything is made
     if not options.steps:
         order.check_epochs(options.epochs)
-    plan = make_plan(options, order.steps_per_epoch)
     evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
+    evaluated = (len(held) if teaching else 0) + (len(evaluation.photos) if evaluation else 0)
+    if not options.evaluate_every:
+        every = epochs_between(order.steps_per_epoch, options.batch, evaluated)
+        options = replace(options, evaluate_every=every)
+    plan = make_plan(options, order.steps_per_epoch)
     policy = view_policy(options, student, teaching)
     store = open_store(options, policy, teaching, photos.keys) if options.views and teaching else None
     options = replace(options, keep_top=store.stamp.keep if store is not None else 0)

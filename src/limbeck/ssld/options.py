@@ -100,8 +100,8 @@ class Distill:
     """Share of the images that is held out, at most 2,000, to see how well the student follows the teacher."""
     eval: str = ""
     """Labelled class folders for top-1 and top-5 after each epoch."""
-    evaluate_every: int = 1
-    """Epochs between evaluations."""
+    evaluate_every: int = 0
+    """Epochs between evaluations (0: so many that 20 steps or more, and ten photos for each evaluated, lie between)."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "auto"
@@ -300,13 +300,13 @@ def _out_of_range(options: Distill) -> tuple[Check, ...]:
         told = " ".join(f"{part:.6g}" for part in default) if isinstance(default, tuple) else default
         return fails, f"{flag(name)} is {getattr(options, name)!r}", expected, f"{flag(name)} {told}".rstrip()
 
-    positive = "epochs", "batch", "accumulate", "crops_per_read", "evaluate_every", "save_every", "log_every"
-    numbers = "lr", "weight_decay", "momentum", "warmup_epochs", "loss_eps", "views", "steps", "keep_top"
-    sizes = "teacher_size", "student_size"
+    positive = "epochs", "batch", "accumulate", "crops_per_read", "save_every", "log_every"
+    numbers = "lr", "weight_decay", "momentum", "warmup_epochs", "loss_eps", "views", "steps"
+    counts = "keep_top", "evaluate_every", "teacher_size", "student_size"
     least, most = options.crop_scale
     return (
         *(check(getattr(options, name) < 1, name, "1 or more") for name in positive),
-        *(check(not getattr(options, name) >= 0, name, "0 or more") for name in (*numbers, *sizes)),
+        *(check(not getattr(options, name) >= 0, name, "0 or more") for name in (*numbers, *counts)),
         *(check(len(getattr(options, name)) not in (0, 3), name, "three numbers, one a channel")
           for name in ("teacher_mean", "teacher_std")),
         check(any(value <= 0 for value in options.teacher_std), "teacher_std", "numbers above 0"),
