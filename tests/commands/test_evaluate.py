@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from limbeck import cli
 from limbeck.checkpoints.loaded import Prediction, load
 from limbeck.commands.evaluate import Evaluate, evaluate, run
 from limbeck.errors import ImagesError, OptionError
@@ -93,3 +94,30 @@ def test_a_teacher_of_other_classes_is_told(trained: Path, tmp_path: Path) -> No
     other = make_run(tmp_path / "run", ("cyan", "magenta", "yellow"))
     with pytest.raises(OptionError, match="call 3 classes differently"):
         evaluate(trained, draw_photos(tmp_path / "photos", folders=False), workers=0, teacher=str(other))
+
+
+@pytest.mark.parametrize("where", ["{tmp}/moved_away", "moved_away", "runs/moved_away"])
+def test_a_teacher_that_is_not_where_it_was(
+    where: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    teacher = where.format(tmp=tmp_path)
+    run = make_run(tmp_path / "run", teacher=teacher, images=["photos"])
+    photos = draw_photos(tmp_path / "photos", folders=False)
+    with pytest.raises(OptionError) as error:
+        evaluate(run, photos, workers=0)
+    assert f"taught by, {teacher}, is not found from {tmp_path}" in error.value.found
+    assert error.value.hint == f"limbeck evaluate {run} --images {photos} --teacher WHERE_IT_IS_NOW"
+    found = evaluate(run, photos, workers=0, teacher=str(trained.parent / "teacher"))
+    assert found.keys() == {"images", "skipped", "agreement", "js"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = draw_photos(tmp_path / "photos")
+    with pytest.raises(SystemExit) as left:
+        cli.main(["evaluate", str(trained), "--images", str(photos), "--device", "cuda"])
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert "device 'cuda': there is none on this machine" in told
+    assert "--device auto" in told

@@ -1,5 +1,6 @@
 """limbeck evaluate: how often a run is right, or agrees with its teacher."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from limbeck.classification.metrics import Accuracy, Agreement
 from limbeck.classification.names import find_classes, match_folders, numbered
 from limbeck.console import console, errors, progress
 from limbeck.divergence import js
-from limbeck.errors import ImagesError, OptionError
+from limbeck.errors import ImagesError, LimbeckError, OptionError
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
 from limbeck.ssld.devices import reading_workers
@@ -105,17 +106,34 @@ def _teacher(options: Evaluate, loaded: Loaded) -> Teacher:
         raise _no_teacher(
             options, "the run's teacher was a module from Python" if asked.teacher else "it had no teacher"
         )
-    spec = TeacherSpec.parse(
-        asked.teacher,
-        weights=asked.teacher_weights or None,
-        size=asked.teacher_size or None,
-        mean=asked.teacher_mean or None,
-        std=asked.teacher_std or None,
-    )
+    spec = _spec(options, asked)
     console.print(f"agreement with the teacher {spec.description}", markup=False)
     teacher = spec.load(loaded.device)
     check_classes(loaded.classes, teacher.names or _unnamed(loaded, teacher))
     return teacher
+
+
+def _spec(options: Evaluate, asked: Distill) -> TeacherSpec:
+    try:
+        return TeacherSpec.parse(
+            asked.teacher,
+            weights=asked.teacher_weights or None,
+            size=asked.teacher_size or None,
+            mean=asked.teacher_mean or None,
+            std=asked.teacher_std or None,
+        )
+    except LimbeckError as error:
+        if options.teacher:
+            raise
+        raise OptionError(
+            f"the teacher that the run was taught by, {asked.teacher}, is not found from {Path.cwd()}: {error.found}",
+            expected="the teacher where it was when the run began, or to be told where it is now",
+            hint=f"{_again(options)} --teacher WHERE_IT_IS_NOW",
+        ) from error
+
+
+def _again(options: Evaluate) -> str:
+    return shlex.join(["limbeck", "evaluate", options.run, "--images", *options.images])
 
 
 def _unnamed(loaded: Loaded, teacher: Teacher) -> tuple[str, ...]:
@@ -127,7 +145,7 @@ def _no_teacher(options: Evaluate, why: str) -> OptionError:
     return OptionError(
         f"no folder of {', '.join(options.images)} is called after a class, and {why}",
         expected="photos in folders named as the classes, or a teacher to agree with",
-        hint=f"limbeck evaluate {options.run} --images {' '.join(options.images)} --teacher TEACHER",
+        hint=f"{_again(options)} --teacher TEACHER",
     )
 
 
