@@ -13,7 +13,7 @@ FLOORS = {
     "backbones": 2, "datasets": 2, "alike": 2,
     "classification": 3, "detection": 3, "segmentation": 3,
     "checkpoints": 4,
-    "training": 5, "doctor": 5,
+    "training": 5, "checkup": 5,
     "ssld": 6, "ld": 6, "deploy": 6, "report": 6,
     "recipes": 7,
     "commands": 8,

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from limbeck.checkpoints.loaded import load
     from limbeck.commands.demo import demo
     from limbeck.commands.distill import distill
+    from limbeck.commands.doctor import doctor
     from limbeck.commands.evaluate import evaluate
     from limbeck.commands.models import models
     from limbeck.commands.predict import predict
     from limbeck.commands.select import select
 
-__all__ = ["demo", "distill", "evaluate", "load", "models", "predict", "select"]
+__all__ = ["demo", "distill", "doctor", "evaluate", "load", "models", "predict", "select"]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,6 +40,11 @@ COMMANDS = {
     "predict": Command(
         "limbeck.commands.predict:Predict", "limbeck.commands.predict:run", "a student's top answers to photos"
     ),
+    "doctor": Command(
+        "limbeck.commands.doctor:Doctor",
+        "limbeck.commands.doctor:run",
+        "what is wrong with a data set: files, duplicates, leaks, labels",
+    ),
     "models": Command(
         "limbeck.commands.models:Models", "limbeck.commands.models:run", "students by name, with parameters and MACs"
     ),

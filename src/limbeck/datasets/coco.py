@@ -46,13 +46,9 @@ def _beside(tree: Tree, samples: list[Sample], folders: dict[str, str]) -> list[
     """Images that no json lists, in the folders of those that some json does."""
     listed = {sample.image for sample in samples}
     homes = {sample.image.rpartition("/")[0] for sample in samples if sample.found}
-    return [
-        Sample(
-            image, splits=(split,) if (split := folders[tree.inner(image).rpartition("/")[0]]) else (), labelled=False
-        )
-        for image in tree.images
-        if image not in listed and image.rpartition("/")[0] in homes
-    ]
+    lost = [image for image in tree.images if image not in listed and image.rpartition("/")[0] in homes]
+    splits = [folders[tree.inner(image).rpartition("/")[0]] for image in lost]
+    return [Sample(image, splits=(split,) if split else (), labelled=False) for image, split in zip(lost, splits)]
 
 
 def _content(tree: Tree, name: str, troubles: list[Trouble]) -> dict[str, Any] | None:

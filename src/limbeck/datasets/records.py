@@ -38,7 +38,7 @@ class Sample:
 
 
 class Trouble(NamedTuple):
-    """Something in a label file that no record can hold; `kind` is a name of `limbeck.doctor.troubles`."""
+    """Something in a label file that no record can hold; `kind` is a name of `limbeck.checkup.troubles`."""
 
     kind: str
     where: str

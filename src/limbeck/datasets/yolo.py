@@ -62,7 +62,7 @@ def _text_of(image: str, texts: set[str]) -> str:
 
 
 def _looks_right(tree: Tree, texts: Sequence[str]) -> bool:
-    """Most lines of the first files that say anything are a class and four numbers or more; one stray word is a flaw."""
+    """Most lines of the first files are a class and four numbers or more, one stray word among them forgiven."""
     good = bad = 0
     for text in texts[: 50 * _LOOKED_AT]:
         for line in _lines(tree, text):

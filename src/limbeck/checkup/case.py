@@ -1,0 +1,144 @@
+"""All that the checks look at: the images of the sources, their splits, their labels, and what the survey saw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.checkup.survey import Survey, survey
+from limbeck.datasets.recognise import recognise
+from limbeck.datasets.records import Labels, Sample
+from limbeck.datasets.splits import folder_splits, split_of
+from limbeck.datasets.tree import Tree, open_tree
+from limbeck.errors import ImagesError, OptionError
+from limbeck.images.imageset import ImageSet
+from limbeck.records import Skipped
+
+AGAINST = "--against"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two photos that are alike, by their rows."""
+
+    a: int
+    b: int
+    level: str
+    mirrored: bool = False
+    inliers: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set under examination. A row is an image's place in `images`."""
+
+    images: ImageSet
+    names: Sequence[str]  # of rows, as the user would type them
+    splits: Sequence[tuple[str, ...]]  # of rows; none, one, or several where lists contradict each other
+    is_mask: NDArray[np.bool_]
+    is_against: NDArray[np.bool_]
+    rows: Mapping[str, int]  # of every name, by any source that holds it
+    trees: Sequence[Tree]
+    labels: Sequence[tuple[Tree, Labels]]
+    skipped: Sequence[Skipped]
+    seen: Survey
+    pairs: Sequence[Pair] | None = None  # None: not looked for
+
+    @cached_property
+    def photos(self) -> NDArray[np.int64]:
+        """The rows of photos: all images that are no masks."""
+        return np.flatnonzero(~self.is_mask)
+
+    def row(self, sample: Sample) -> int | None:
+        return self.rows.get(sample.image) if sample.found else None
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Height and width of each row, EXIF turned."""
+        return np.array([self.images.size(row) for row in range(len(self.images))], np.int64).reshape(-1, 2)
+
+
+def open_case(
+    data: Sequence[str],
+    against: Sequence[str] = (),
+    *,
+    cache: Path,
+    workers: int | None = None,
+    shown: bool = True,
+) -> Case:
+    """Find the images, guess the formats, read the labels and look at every image."""
+    trees = [open_tree(source, cache=cache, shown=shown) for source in (*against, *data)]
+    try:
+        images = ImageSet.open([tree.place for tree in trees], cache=cache, workers=workers, shown=shown)
+    except ImagesError as error:
+        hint = error.hint.replace("--images ", "limbeck doctor ")
+        raise ImagesError(error.found, expected=error.expected, hint=hint) from None
+    names, rows, owners = _names(images, trees)
+    apart = _paths([tree.place for tree in trees[: len(against)] if not tree.root], cache, workers)
+    is_against = np.array([owner < len(against) or name in apart for owner, name in zip(owners, names)], bool)
+    if against and is_against.all():
+        raise OptionError(
+            f"every image of {', '.join(data)} is also in --against",
+            expected="two sets of images: the one to train on, and another that it is held against",
+            hint=f"limbeck doctor {' '.join(data)}",
+        )
+    labels = [(tree, found) for tree in trees for found in recognise(tree, shown=shown)]
+    masks = {sample.mask for _, found in labels for sample in found.samples if sample.mask}
+    is_mask = np.array([name in masks for name in names], bool)
+    splits = _splits(names, trees, labels, rows, is_against)
+    seen = survey(images, is_mask, cache / "doctor", workers=workers, shown=shown)
+    skipped = [Skipped(_shown(each.path, trees), each.reason) for each in images.skipped]
+    return Case(images, names, splits, is_mask, is_against, rows, trees, labels, skipped, seen)
+
+
+def _names(images: ImageSet, trees: Sequence[Tree]) -> tuple[list[str], dict[str, int], list[int]]:
+    names: list[str] = []
+    rows: dict[str, int] = {}
+    owners: list[int] = []
+    for row in range(len(images)):
+        path = images.path(row)
+        called = [(name, at) for at, tree in enumerate(trees) if (name := tree.name(path))]
+        first, owner = called[0] if called else (path, len(trees))
+        names.append(first)
+        owners.append(owner)
+        rows |= {name: row for name, _ in called} or {path: row}
+    return names, rows, owners
+
+
+def _paths(places: Sequence[str], cache: Path, workers: int | None) -> set[str]:
+    """The images of sources below which nothing lies: lists, patterns, URLs, manifests."""
+    if not places:
+        return set()
+    images = ImageSet.open(places, cache=cache, workers=workers, shown=False)
+    return {images.path(row) for row in range(len(images))}
+
+
+def _splits(
+    names: Sequence[str],
+    trees: Sequence[Tree],
+    labels: Sequence[tuple[Tree, Labels]],
+    rows: Mapping[str, int],
+    is_against: NDArray[np.bool_],
+) -> list[tuple[str, ...]]:
+    """What lists say goes before what folders are called, and that before what the source is called."""
+    said: dict[int, set[str]] = {}
+    for _, found in labels:
+        for sample in found.samples:
+            row = rows.get(sample.image) if sample.found else None
+            if row is not None and sample.splits:
+                said.setdefault(row, set()).update(sample.splits)
+    for tree in trees:
+        own = split_of(tree.source.rstrip("/").rpartition("/")[2]) if len(trees) > 1 else ""
+        folders = folder_splits([tree.inner(name) for name in tree.images])
+        for name in tree.images:
+            split = folders[tree.inner(name).rpartition("/")[0]] or own
+            if name in rows and rows[name] not in said and split:
+                said[rows[name]] = {split}
+    return [(AGAINST,) if is_against[row] else tuple(sorted(said.get(row, ()))) for row in range(len(names))]
+
+
+def _shown(path: str, trees: Sequence[Tree]) -> str:
+    return next((name for tree in trees if (name := tree.name(path))), path)

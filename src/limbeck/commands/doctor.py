@@ -1,0 +1,101 @@
+"""limbeck doctor: what is wrong with a data set, before anyone trains on it."""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from limbeck.checkup.case import open_case
+from limbeck.checkup.examine import Diagnosis, examine
+from limbeck.checkup.words import EXAMPLES, as_json, guesses
+from limbeck.console import console
+from limbeck.errors import OptionError, counted
+from limbeck.files import write_atomically
+from limbeck.images.cache import cache_root
+
+_COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What is wrong with a data set: files, duplicates, leaks, labels. Nothing of it is ever edited."""
+
+    data: Annotated[Positional[tuple[str, ...]], arg(metavar="DATA...")]
+    """Folders, archives, or label files (.csv, .json, .yaml) with their images beside them."""
+    against: tuple[str, ...] = ()
+    """Other sets (validation, test) that DATA must not overlap with."""
+    out: str = "doctor"
+    """Where doctor.html and doctor.json go."""
+    near: bool = True
+    """Look for edited copies and the same scenes too; exact copies are always looked for."""
+    write_manifest: str = ""
+    """FILE.arrow for a manifest of the sound images, to train on."""
+    cache: str = ""
+    """Where what was seen is kept, so that a second look is quick (default: ~/.cache/limbeck)."""
+    workers: int = -1
+    """Processes that look at the images; -1: one a core, 0: none."""
+
+
+def doctor(data: Any, *, against: Any = (), out: str | Path = "doctor", **options: Any) -> Diagnosis:
+    """Examine a data set; the options are those of `limbeck doctor`."""
+    return examine_and_tell(Doctor(_several(data), _several(against), str(out), **options))
+
+
+def run(options: Doctor) -> None:
+    """The command: exit status 1 when something would break training."""
+    if examine_and_tell(options).breaks:
+        sys.exit(1)
+
+
+def examine_and_tell(options: Doctor) -> Diagnosis:
+    _refuse_data_as_out(options)
+    workers = None if options.workers < 0 else options.workers
+    cache = Path(options.cache).absolute() if options.cache else cache_root()
+    case = open_case(options.data, options.against, cache=cache, workers=workers)
+    for line in guesses(case):
+        console.print(line, markup=False)
+    diagnosis = examine(case)
+    _tell(diagnosis)
+    out = Path(options.out)
+    write_atomically(out / "doctor.json", json.dumps(as_json(diagnosis), indent=1, ensure_ascii=True).encode())
+    return diagnosis
+
+
+def _tell(diagnosis: Diagnosis) -> None:
+    for finding in diagnosis.findings:
+        console.print()
+        console.print(f"{finding.severity:<8}", style=_COLOURS[finding.severity], end="")
+        console.print(finding.title, markup=False, style="bold")
+        for place in finding.places[:EXAMPLES]:
+            console.print(f"          {place.where}" + (f": {place.what}" if place.what else ""), markup=False)
+        left = finding.count - min(len(finding.places), EXAMPLES)
+        if left:
+            console.print(f"          and {left:,} more")
+        console.print(f"        {finding.why}", markup=False)
+        console.print(f"        do: {finding.cure}", markup=False)
+    console.print()
+    counts = [(severity, sum(each.severity == severity for each in diagnosis.findings)) for severity in _COLOURS]
+    told = ", ".join(counted(count, severity) for severity, count in counts if count)
+    console.print(f"{told or 'nothing is wrong'}", markup=False)
+
+
+def _refuse_data_as_out(options: Doctor) -> None:
+    for option, place in ("--out", options.out), ("--write-manifest", options.write_manifest):
+        for source in options.data + options.against:
+            folder = os.path.realpath(Path(source).expanduser())
+            if place and Path(folder).is_dir() and Path(os.path.realpath(place)).is_relative_to(folder):
+                better = Path(folder).parent / Path(place).name
+                raise OptionError(
+                    f"{option} {place} lies inside {source}, which is never written to",
+                    expected="a place outside of the data",
+                    hint=f"{option} {shlex.quote(str(better))}",
+                )
+
+
+def _several(sources: Any) -> tuple[str, ...]:
+    return (os.fspath(sources),) if isinstance(sources, str | os.PathLike) else tuple(map(os.fspath, sources))
