@@ -13,6 +13,7 @@ LimbeckError
 └── Interrupted        stopped by the user; everything is saved
 """
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -87,12 +88,47 @@ class Interrupted(LimbeckError):
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "", option: str = "") -> UnknownName:
     """The error for a name that is not in a table, with the nearest names that are; `option` takes such names.
 
-    >>> print(unknown_name("loss", "jss", ["js", "kl"]))
-    unknown loss 'jss'
+    >>> print(unknown_name("loss", "JSS", ["js", "kl"]))
+    unknown loss 'JSS'
       expected: js
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=5, cutoff=0.5) or (names if len(names) <= 12 else [])
+    near = nearest(name, names) or (names if len(names) <= 12 else [])
     if option and not hint:
         hint = f"{option} {(near or names)[0]}"
     return UnknownName(f"unknown {kind} '{name}'", expected=", ".join(near), hint=hint)
+
+
+def nearest(name: str, known: Iterable[str], most: int = 5) -> list[str]:
+    """The known names that are spelt most alike, whatever their case.
+
+    >>> nearest("TensorBord", ["tensorboard", "wandb"])
+    ['tensorboard']
+    """
+    spelt: dict[str, list[str]] = {}
+    for each in known:
+        spelt.setdefault(each.lower(), []).append(each)
+    near = get_close_matches(name.lower(), spelt, n=most, cutoff=0.5)
+    return [each for match in near for each in spelt[match]][:most]
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """A number of things as a sentence has it.
+
+    >>> counted(1, "photo"), counted(1200, "photo"), counted(0, "class", "classes")
+    ('1 photo', '1,200 photos', '0 classes')
+    """
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
+def as_typed(value: object) -> str:
+    """A value as the command line takes it.
+
+    >>> as_typed((0.75, 4 / 3)), as_typed(("none",)), as_typed("my run")
+    ('0.75 1.33333', 'none', "'my run'")
+    """
+    if isinstance(value, list | tuple):
+        return " ".join(map(as_typed, value))
+    if isinstance(value, float):
+        return repr(value) if len(repr(value)) < 9 else f"{value:.6g}"
+    return shlex.quote(str(value))

@@ -88,9 +88,26 @@ def test_cut_and_foreign_files_are_told(tmp_path: Path, suffix: str, length: int
     file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_weights(file)
-    file.write_text("<html>not found</html>")
-    with pytest.raises(CheckpointError, match="cannot be read"):
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth", "bin"])
+@pytest.mark.parametrize(
+    "text", ["<html>nicht gefündén</html>", "version https://git-lfs.github.com", "epoch 1\n", "é" * 200]
+)
+def test_text_is_told_to_be_text(suffix: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / f"a.{suffix}"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match="is not a file of weights: it is text, and begins with") as error:
         read_weights(file)
+    assert text.strip()[:40] in error.value.found
+    assert "web page" in error.value.hint
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe01", bytes(range(200, 250)), b"0\x80"])
+def test_bytes_that_are_no_weights_are_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot be read: [a-zU]"):
+        read_weights(tmp_path / "a.pth")
 
 
 def test_other_files_are_told(tmp_path: Path) -> None:

@@ -317,4 +317,4 @@ def test_the_outcome_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (folder / "a.csv").touch()
     ImageSet.open(folder)
     told = capsys.readouterr().out
-    assert told == f"3 images; 1 skipped, the first: {folder}/bad.jpg: empty file; 1 other files left aside: .csv 1\n"
+    assert told == f"3 images; 1 skipped, the first: {folder}/bad.jpg: empty file; 1 other file left aside: .csv 1\n"

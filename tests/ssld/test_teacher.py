@@ -318,7 +318,7 @@ class TestOnnx:
         ("", {}, OptionError, "--teacher resnet50d"),
         ("./no/run", {}, CheckpointError, "limbeck distill"),
         ("none.onnx", {}, CheckpointError, "no ONNX file"),
-        ("resnet18", {"weights": "a.pth,b.pth"}, OptionError, "1 teachers and 2 files"),
+        ("resnet18", {"weights": "a.pth,b.pth"}, OptionError, "1 teacher and 2 files"),
         ("none.onnx", {"weights": "a.pth"}, OptionError, "--teacher-weights"),
         ("resnet18", {"mean": (0.5,)}, OptionError, "three, one a channel"),
     ],

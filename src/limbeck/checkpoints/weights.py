@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from limbeck.errors import CheckpointError, UnsafeFile
+from limbeck.errors import CheckpointError, UnsafeFile, counted
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module")
 _PREFIXES = ("module.", "_orig_mod.")
+_CLEAR = (pickle.UnpicklingError, RuntimeError, EOFError, OSError)
 _CODE = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -67,7 +69,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str, *,
         parts = _some("missing", missing), _some("unexpected", unexpected), _some("of another shape", shapes)
         raise CheckpointError(
             f"the weights of {source} do not fit this {type(model).__name__}: " + "; ".join(filter(None, parts)),
-            expected=f"{len(own)} tensors, named and shaped as the model's own",
+            expected=f"{counted(len(own), 'tensor')}, named and shaped as the model's own",
             hint="name the model that these weights were saved from, with its class count and input size",
         )
     model.load_state_dict({name: value for name, value in weights.items() if name not in left}, strict=False)
@@ -77,7 +79,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str, *,
 def _unpickled(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # bytes that are no pickle make it fail in any way
         text = str(error)
         code = _CODE.search(text)
         if code or "TorchScript" in text:
@@ -87,7 +89,8 @@ def _unpickled(path: Path) -> Any:
                 expected="a file that holds tensors only",
                 hint="ask its maker for .safetensors, or for torch.save(model.state_dict())",
             ) from error
-        raise _unreadable(path, text.split("WeightsUnpickler error:")[-1]) from error
+        reason = text.split("WeightsUnpickler error:")[-1]
+        raise _unreadable(path, reason if isinstance(error, _CLEAR) else "torch.save did not write it") from error
 
 
 def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
@@ -118,10 +121,28 @@ def _head(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], odd: Sequenc
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
+    text = _text_in(path)
+    if text:
+        return CheckpointError(
+            f"{path} is not a file of weights: it is text, and begins with {text!r}",
+            expected="a .safetensors or .pth file",
+            hint="download the file itself: this may be a web page, a note, or the pointer of Git LFS",
+        )
     first = next((line.strip() for line in reason.splitlines() if line.strip()), "it ends too early")
     return CheckpointError(
         f"{path} cannot be read: {first}", expected="a whole file of weights", hint="copy or download it again"
     )
+
+
+def _text_in(path: Path, most: int = 40) -> str:
+    """How a file begins that holds text; nothing where it holds bytes, as weights do."""
+    with path.open("rb") as file:
+        start = file.read(4 * most)
+    try:
+        text = getincrementaldecoder("utf-8")().decode(start)  # a letter may be cut in two
+    except UnicodeDecodeError:
+        return ""
+    return text[:most].strip() if all(letter.isprintable() or letter.isspace() for letter in text) else ""
 
 
 def _some(what: str, names: Sequence[str], most: int = 5) -> str:

@@ -14,6 +14,7 @@ from timm.models import get_arch_pretrained_cfgs, load_model_config_from_hf
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from limbeck.classification.hub import hub
 from limbeck.classification.names import imagenet_names
 from limbeck.errors import CheckpointError, OptionError, unknown_name
 from limbeck.records import Preprocess
@@ -58,20 +59,27 @@ class Architecture:
         """The same model without the hub: the architecture behind a hub name, with the arguments written there."""
         if not self.fetched:
             return self
-        try:
-            _, name, args = load_model_config_from_hf(self.name.removeprefix(HUB))
-        except Exception as error:
-            raise _not_fetched(self.full_name, error) from error
+        with hub() as away:
+            try:
+                _, name, args = load_model_config_from_hf(self.name.removeprefix(HUB))
+            except Exception as error:
+                raise _not_fetched(self.full_name, error, away) from error
         return Architecture("timm", name, {**(args or {}), **self.args})
 
     def build(self, *, pretrained: bool = False) -> nn.Module:
         """The model, with random weights unless `pretrained`."""
+        if self.builder == "timm" and (pretrained or self.fetched):
+            with hub() as away:
+                return self._build(pretrained, away)
+        return self._build(pretrained)
+
+    def _build(self, pretrained: bool, away: str = "") -> nn.Module:
         try:
             make = _build_timm if self.builder == "timm" else _build_torchvision
             return make(self.name, pretrained, self.args)
         except Exception as error:
             if pretrained or self.fetched:
-                raise _not_fetched(self.full_name, error) from error
+                raise _not_fetched(self.full_name, error, away) from error
             if isinstance(error, TypeError):
                 raise OptionError(
                     f"{self.full_name} takes no such arguments: {self.args}",
@@ -181,7 +189,8 @@ def licence_of(model: nn.Module) -> str | None:
     try:
         from huggingface_hub import ModelCard
 
-        licence: str | None = ModelCard.load(config["hf_hub_id"]).data.to_dict().get("license")
+        with hub():
+            licence: str | None = ModelCard.load(config["hf_hub_id"]).data.to_dict().get("license")
         return licence
     except Exception:  # the card is a courtesy: nothing depends on it
         return None
@@ -350,10 +359,12 @@ def _described(model: nn.Module, config: dict[str, Any]) -> nn.Module:
     return model
 
 
-def _not_fetched(name: str, error: Exception) -> CheckpointError:
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
+def _not_fetched(name: str, error: Exception, away: str) -> CheckpointError:
+    missing = away if isinstance(error, OSError) else ""  # what is not in the cache either
+    reason = missing or str(error).strip().split("\n")[0] or type(error).__name__
+    fetched = name.startswith(HUB)
     return CheckpointError(
-        f"the pretrained weights of {name} cannot be had: {reason}",
+        f"the {'description' if fetched else 'pretrained weights'} of {name} cannot be had: {reason}",
         expected="a network that reaches the model hub, or a cached download",
-        hint=_OFFLINE,
+        hint=f"name its architecture, and {_OFFLINE}" if fetched else _OFFLINE,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from timm.data.imagenet_info import ImageNetInfo
 
-from limbeck.errors import ImagesError
+from limbeck.errors import ImagesError, counted
 
 _SUBSETS = {
     1000: "imagenet-1k",
@@ -91,7 +91,7 @@ def match_folders(folders: Iterable[str], classes: Sequence[str], *, otherwise: 
         near = [match for name in lost[:5] for match in get_close_matches(name, classes, n=1, cutoff=0.5)]
         proper = list(dict.fromkeys(near)) or list(classes)
         raise ImagesError(
-            f"{len(lost)} of {len(names)} folders are called after no class: {_some(lost)}",
+            f"{len(lost)} of {counted(len(names), 'folder')} called after no class: {_some(lost)}",
             expected=f"folders named as the {len(classes)} classes: {_some(proper)}",
             hint="rename the folders, or leave those out that are no class" + (f"; {otherwise}" if otherwise else ""),
         )

@@ -10,25 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, ship
 from limbeck.commands.report import Report, doubt
 from limbeck.console import console, duration
-from limbeck.errors import Interrupted, LimbeckError, NonFiniteLoss, OptionError, RunError, unknown_name
+from limbeck.errors import Interrupted, LimbeckError, NonFiniteLoss, OptionError, RunError, counted, unknown_name
 from limbeck.files import FULL
 from limbeck.recipes import RECIPES
+from limbeck.ssld.anchor import anchored
 from limbeck.ssld.devices import start_ranks
+from limbeck.ssld.folder import resume_command, settle_options
 from limbeck.ssld.job import Job, prepare
 from limbeck.ssld.lock import only_here
-from limbeck.ssld.options import Distill, from_json, known, validate
+from limbeck.ssld.options import Distill, from_json, in_python, known, typed, validate
 from limbeck.ssld.probe import accuracy
 from limbeck.tables import look_up
 from limbeck.training.loop import fit
 from limbeck.training.ranks import Ranks
 from limbeck.training.state import read_progress
-from torch import nn
-
-from limbeck.ssld.folder import resume_command, settle_options
 
 
 def distill(
@@ -51,7 +52,13 @@ def distill(
     }
     asked = known({name: value for name, value in given.items() if value not in ("", ())} | options)
     going_on = asked.get("out", "") if asked.get("resume") else ""
-    return run(replace(starting_point(asked.get("recipe", ""), asked.get("config", ""), going_on), **asked), module)
+    start = starting_point(asked.get("recipe", ""), asked.get("config", ""), going_on)
+    try:
+        return run(replace(start, **asked), module)
+    except LimbeckError as error:
+        if note := in_python(str(error)):
+            error.add_note(note)
+        raise
 
 
 def starting_point(recipe: str = "", config: str = "", resumed: str = "") -> Distill:
@@ -68,7 +75,8 @@ def starting_point(recipe: str = "", config: str = "", resumed: str = "") -> Dis
             f"--config {config} with --recipe {recipe}", expected="one of them", hint="leave --recipe out"
         )
     if config:
-        return replace(Distill(**from_json(Path(config), resolved=False)), out="", config=config, resume=False)
+        file = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
+        return replace(Distill(**from_json(file, resolved=False)), out="", config=config, resume=False)
     name = recipe or Distill().recipe
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, option="--recipe")
@@ -83,6 +91,7 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     """
     options = settle_options(asked)
     validate(options)
+    options = anchored(options)
     ranks = start_ranks(options.device, options.track, Path(options.out))
     started = time.monotonic()
     try:
@@ -146,7 +155,8 @@ def train(job: Job) -> tuple[nn.Module, Report]:
     """The training itself; the student is shipped after each evaluation, so that there is always one to use."""
     plan, ranks = job.plan, job.ranks
     console.print(
-        f"{plan.steps:,} steps of {plan.batch} ({plan.steps / plan.steps_per_epoch:,.1f} epochs) on {ranks.device}, "
+        f"{counted(plan.steps, 'step')} of {plan.batch} "
+        f"({plan.steps / plan.steps_per_epoch:,.1f} epochs) on {ranks.device}, "
         f"student {job.options.precision}" + (f", teacher {job.options.teacher_precision}" if job.teaching else "")
     )
     done = read_progress(job.run).done
@@ -207,14 +217,12 @@ def settings(options: Distill) -> str:
     """What differs from the recipe, in one line.
 
     >>> settings(replace(starting_point(), lr=0.2, views=4))
-    'recipe=ssld_small lr=0.2 views=4'
+    '--recipe ssld_small --lr 0.2 --views 4'
     """
     recipe = starting_point(options.recipe)
     changed = [name for name in vars(options) if getattr(options, name) != getattr(recipe, name)]
-    told = {"recipe": options.recipe} | {
-        name: getattr(options, name) for name in changed if name not in _TOLD_ELSEWHERE
-    }
-    return " ".join(f"{name}={value}" for name, value in told.items())
+    told = ["recipe", *(name for name in changed if name not in (*_TOLD_ELSEWHERE, "recipe"))]
+    return " ".join(typed(name, getattr(options, name)) for name in told)
 
 
 def _flat(job: Job) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from limbeck.commands.report import Report, latest, lost_photos
 from limbeck.console import console
+from limbeck.errors import counted
 from limbeck.report.page import Compared
 from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
@@ -52,7 +53,7 @@ def finish(job: Job, model: nn.Module, report: Report, compare: Compare | None =
     ship(job, model, job.plan.steps, numbers | report.beside | speed)
     lost = lost_photos(job)
     if lost:
-        console.print(f"{len(lost):,} photos could not be read any more and gave their places to others")
+        console.print(f"{counted(len(lost), 'photo')} could not be read any more: others took the place")
         with (job.run / "skipped.csv").open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows((each.path, each.reason) for each in lost)
     if job.probe is not None and (report.seen is None or job.ranks.world > 1):  # of a share, or by an earlier process

@@ -14,7 +14,7 @@ from PIL import Image
 from limbeck.files import replacing
 from limbeck.images.limits import MOST_PIXELS
 from limbeck.images.places import Damaged, Found, key_of, read_found
-from limbeck.images.sources import reason_of
+from limbeck.images.sources import advice, reason_of
 
 LISTING = pa.schema(
     [
@@ -44,6 +44,7 @@ MANIFEST = pa.schema(
 CHECKED = MANIFEST.append(pa.field("reason", pa.large_string()))
 
 _ORIENTATION = 274
+_HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 _NO_KEY = bytes(16)
 
 
@@ -80,7 +81,8 @@ def check_shard(shard: Shard) -> Path:
         try:
             rows.append(_checked(found))
         except (Unusable, Damaged) as error:
-            rows.append(_refused(found, str(error)))
+            reason, more = str(error), advice([found.path])
+            rows.append(_refused(found, reason if more in reason else reason + more))
         except OSError as error:
             rows.append(_refused(found, reason_of(error)))
             settled = False
@@ -132,7 +134,8 @@ def _any(data: bytes) -> tuple[int, int]:
     try:
         _, height, width = decode(data).shape
     except Unreadable as error:
-        raise Unusable(str(error)) from None
+        kind = data[8:12] if data[4:8] == b"ftyp" else b""  # a phone may call it .jpg all the same
+        raise Unusable(f"{error}{advice(['.heic']) if kind in _HEIF else ''}") from None
     return int(height), int(width)
 
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from limbeck.console import console
-from limbeck.errors import ImagesError
+from limbeck.errors import ImagesError, counted
 from limbeck.files import replacing, scratch, sweep
 from limbeck.images.check import LISTING, MANIFEST, Shard, check_shard
 from limbeck.images.mapping import map_shards
 from limbeck.images.places import Found
-from limbeck.images.sources import IMAGES, Search, find
+from limbeck.images.sources import IMAGES, Search, advice, find
 
 SKIPPED = pa.schema([("path", pa.large_string()), ("reason", pa.large_string())])
 
@@ -28,7 +28,9 @@ _REASONS_SHOWN = 3
 _EMPTY = pa.RecordBatch.from_pylist([], schema=MANIFEST)
 
 
-def build(sources: Sequence[str], cache: Path, *, workers: int | None = None, shown: bool = True) -> Path:
+def build(
+    sources: Sequence[str], cache: Path, *, engine: str = "plain", workers: int | None = None, shown: bool = True
+) -> Path:
     """The manifest of the sources; only files that are new or changed since the last time are read."""
     home = cache / "manifests"
     for folder in home, home / "shards":
@@ -41,7 +43,8 @@ def build(sources: Sequence[str], cache: Path, *, workers: int | None = None, sh
         left = [shard for shard in shards if not shard.result.exists()]
         if count < _FEW or any(source.startswith("memory://") for source in sources):
             workers = 0  # a memory:// filesystem lives in this process alone
-        for _ in map_shards(check_shard, left, workers=workers, shown=shown, title="checking images, in shards"):
+        title = "checking images, in shards"
+        for _ in map_shards(check_shard, left, engine, workers=workers, shown=shown, title=title, home=home):
             pass
     files = [shard.result if shard.result.exists() else shard.unsettled for shard in shards]
     manifest = home / f"{_name(files, search.skipped)}.arrow"
@@ -196,18 +199,19 @@ def _tell(manifest: Path, found: int, sources: Sequence[str], search: Search, sh
     ignored = ", ".join(f"{kind} {count:,}" for kind, count in search.ignored.most_common(5))
     if not usable:
         reasons = "".join(f"\n  {path}: {reason}" for path, reason in skipped[:_REASONS_SHOWN])
-        beside = f"; other files: {ignored}" if ignored else ""
+        beside = f"; other files: {ignored}{advice(search.ignored)}" if ignored else ""
         raise ImagesError(
-            f"no usable image in {', '.join(sources)}: {found:,} image files found, {len(skipped):,} unreadable"
-            f"{beside}{reasons}",
+            f"no usable image in {', '.join(sources)}: {counted(found, 'image file')} found, "
+            f"{len(skipped):,} unreadable{beside}{reasons}",
             expected=f"images ({' '.join(kind[1:] for kind in IMAGES)}), or archives of them named one by one",
             hint="--images FOLDER_OF_PHOTOS",
         )
     if shown:
-        parts = [f"{usable:,} images"]
+        parts = [counted(usable, "image")]
         if skipped:
             path, reason = skipped[0]
             parts.append(f"{len(skipped):,} skipped, the first: {path}: {reason}")
         if ignored:
-            parts.append(f"{search.ignored.total():,} other files left aside: {ignored}")
+            others = counted(search.ignored.total(), "other file")
+            parts.append(f"{others} left aside: {ignored}{advice(search.ignored)}")
         console.print("; ".join(parts))

@@ -6,7 +6,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from limbeck.errors import ImagesError, OptionError
+from limbeck.errors import ImagesError, OptionError, counted
 
 Read = tuple[int, tuple[int, ...]]  # the index of an image, and the view numbers that its one read serves
 
@@ -83,7 +83,7 @@ def _permutation(count: int, seed: int, turn: int) -> npt.NDArray[np.uint32]:
 def _too_few(count: int, batch: int, crops: int) -> ImagesError:
     fitting = next((size for size in (128, 64, 32, 16, 8, 4, 2, 1) if size <= count and size % crops == 0), 0)
     return ImagesError(
-        f"{count} usable images, fewer than a batch of {batch}",
+        f"{counted(count, 'usable image')}, fewer than a batch of {batch}",
         expected=f"at least {batch} images",
         hint=f"--batch {fitting}, or more images" if fitting else "more images: --images FOLDER FOLDER...",
     )

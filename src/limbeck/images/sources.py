@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +21,7 @@ from limbeck.images.places import PLAIN, Damaged, Found, filesystem, is_url, rea
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MANIFEST = "manifest.arrow"
+_TO_CONVERT = (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 
 _UNKNOWN = -1
 
@@ -320,6 +321,17 @@ def _url_folder(system: Any, folder: str, search: Search) -> Iterator[Found]:
         elif search.first(url):
             size = information.get("size") or _UNKNOWN
             yield Found(url, "", 0, size, size, PLAIN, False, stamp_of(information))
+
+
+def advice(names: Iterable[str]) -> str:
+    """What to do about photos of kinds that are not read.
+
+    >>> advice(["IMG_1.HEIC"])
+    '; HEIC, AVIF and RAW photos are not read: convert them to JPEG or PNG'
+    """
+    if not any(name.lower().endswith(_TO_CONVERT) for name in names):
+        return ""
+    return "; HEIC, AVIF and RAW photos are not read: convert them to JPEG or PNG"
 
 
 def reason_of(error: OSError) -> str:

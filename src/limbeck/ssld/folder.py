@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from limbeck.console import console
 from limbeck.errors import OptionError, RunError
 from limbeck.files import sweep, write_atomically
+from limbeck.ssld.anchor import anchored
 from limbeck.ssld.lock import LOCK, refuse_if_running, unwritable
 from limbeck.ssld.options import Distill, from_json, resumed, to_json
 
@@ -46,7 +48,7 @@ def settle_options(asked: Distill) -> Distill:
                 expected="a folder that `limbeck distill` made",
                 hint="leave --resume out to start one",
             )
-        return resumed(asked, Distill(**from_json(stored)))
+        return resumed(anchored(asked), anchored(Distill(**from_json(stored))))
     if run.exists() and not run.is_dir():
         raise RunError(f"--out {run} is a file", expected="a folder, new or empty", hint="another --out")
     if any((run / name).exists() for name in ("last/state.safetensors", "metrics.jsonl", "student")):

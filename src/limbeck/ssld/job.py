@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import timm.layers
@@ -30,8 +31,10 @@ from limbeck.ssld.opening import (
     open_store,
     open_teacher,
     refuse_foreign,
+    refuse_moved,
     run_photos,
     store_root,
+    tell_found,
 )
 from limbeck.ssld.options import Distill
 from limbeck.ssld.probe import Probe, ask_teacher, epochs_between
@@ -75,12 +78,16 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     spec = name_teacher(options, module) if options.loss != "cross-entropy" else None
     check_student(options)
     images = open_images(run_photos(options), options, ranks)
+    if options.resume:
+        ranks.once(partial(refuse_moved, images))
     photos, held = hold_out(images, options.probe)
-    console.print(f"{len(photos):,} photos to learn from, {len(held):,} held out, {len(images.skipped):,} skipped")
+    console.print(tell_found(images, photos, held))
     options = replace(
         options,
         precision=student_precision(options.precision, ranks.device),
-        teacher_precision=teacher_precision(options.teacher_precision, ranks.device),
+        teacher_precision="float32"
+        if spec is not None and spec.only_float32
+        else teacher_precision(options.teacher_precision, ranks.device),
     )
     labels = labels_of(photos) if spec is None else None
     teaching = open_teacher(options, ranks, spec) if spec else None
@@ -117,7 +124,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     step: Step = LabelledStep(model, inputs)
     probe = None
     if teaching is not None:
-        probe = ask(options, teaching, feed, held)
+        probe = ranks.once(partial(ask, options, teaching, feed, held))
         step = soft_label_step(options, teaching, feed, model, inputs)
     if ranks.first:
         keep_photos(start_folder(options, asked), images)

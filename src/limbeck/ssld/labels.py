@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from limbeck.classification.names import match_folders
-from limbeck.errors import ImagesError
+from limbeck.errors import ImagesError, counted
 from limbeck.images.imageset import ImageSet
 
 
@@ -26,7 +26,7 @@ def labels_of(photos: ImageSet, classes: tuple[str, ...] | None = None) -> Label
     if classes is None:
         if len(names) < 2:
             raise ImagesError(
-                f"all {len(photos):,} photos lie in one folder, '{names[0] if names else ''}'",
+                f"{counted(len(photos), 'photo')} in one folder, '{names[0] if names else ''}', and none in another",
                 expected="a folder for each class: --loss cross-entropy learns from the folders' names",
                 hint="--loss js --teacher T learns without labels",
             )

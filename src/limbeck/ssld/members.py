@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -14,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint, read_card
+from limbeck.checkpoints.card import CARD, WEIGHTS, find, is_checkpoint, read_card
 from limbeck.checkpoints.loaded import load
-from limbeck.checkpoints.weights import fit_weights, read_weights
+from limbeck.checkpoints.weights import PICKLES, fit_weights, read_weights
 from limbeck.classification.models import (
+    BUILDERS,
+    HUB,
     Architecture,
     check_pretrained,
     class_names,
@@ -28,7 +32,7 @@ from limbeck.classification.models import (
     size_args,
 )
 from limbeck.console import console
-from limbeck.errors import CheckpointError, OptionError, TeacherError
+from limbeck.errors import CheckpointError, OptionError, TeacherError, as_typed, counted
 from limbeck.images.prepare import to_input
 from limbeck.records import Preprocess
 from limbeck.ssld.digests import file_digest
@@ -48,7 +52,7 @@ class Overrides:
         for name, value in (("mean", self.mean), ("std", self.std)):
             if value is not None and len(value) != 3:
                 raise OptionError(
-                    f"--teacher-{name} has {len(value)} numbers",
+                    f"--teacher-{name} has {counted(len(value), 'number')}",
                     expected="three, one a channel",
                     hint=f"--teacher-{name} 0.5 0.5 0.5",
                 )
@@ -154,6 +158,11 @@ class Member(ABC):
     def identity(self) -> str:
         """All that its answers depend on, as text."""
 
+    @property
+    def assumption(self) -> str:
+        """What nobody said of its input, and what is taken instead; nothing where all is known."""
+        return ""
+
     @abstractmethod
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network: ...
 
@@ -257,6 +266,10 @@ class OnnxFile(Member):
 
         return _told("onnx", [file_digest(file) for file in files_of(self.file)], self.overrides)
 
+    @property
+    def assumption(self) -> str:
+        return _assumed(self.description, self.overrides)
+
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
         from limbeck.ssld.onnx_teacher import OnnxNetwork
 
@@ -288,6 +301,10 @@ class Module(Member):
         look = self.overrides.on(preprocess_of(self.module))
         kind = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
         return _told(kind, digest.hexdigest(), look.to_dict())
+
+    @property
+    def assumption(self) -> str:
+        return "" if getattr(self.module, "pretrained_cfg", None) else _assumed(self.description, self.overrides)
 
     def load(self, device: torch.device, precision: str, batch_norm: bool) -> Network:
         return TorchNetwork(
@@ -321,7 +338,7 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
                 hint="--teacher PATH/MODEL.onnx",
             )
         return OnnxFile(path, overrides)
-    if is_checkpoint(path) or (teacher.startswith((".", "/", "~")) and not path.is_file()):
+    if is_checkpoint(path):
         return Checkpoint(find(path), teacher, overrides)
     if path.is_file():
         raise OptionError(
@@ -329,6 +346,8 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
             expected="weights need the name of their model beside them",
             hint=f"--teacher NAME --teacher-weights {teacher}",
         )
+    if _looks_like_path(teacher):
+        raise _nothing_at(teacher)
     size = size_args(teacher, overrides.size) if overrides.size else {}
     return Named(
         Architecture.parse(teacher, args=size), Path(weights).expanduser() if weights else None, overrides, pretrained
@@ -338,6 +357,39 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
 def _is_name(teacher: str) -> bool:
     path = Path(teacher).expanduser()
     return path.suffix != ".onnx" and not path.is_file() and not is_checkpoint(path)
+
+
+def _looks_like_path(teacher: str) -> bool:
+    """Only the builders' names have a separator in them; a folder may be called like a model."""
+    if teacher.startswith(HUB) or teacher.partition("/")[0].lower() in BUILDERS:
+        return False
+    return os.sep in teacher or teacher.startswith((".", "~")) or teacher.endswith((".safetensors", *PICKLES))
+
+
+def _nothing_at(teacher: str) -> CheckpointError:
+    """Where a path leads to no teacher; ORG/NAME may also be meant as a model of the hub."""
+    if teacher.endswith((".safetensors", *PICKLES)):
+        return CheckpointError(
+            f"no file at {teacher}",
+            expected="a file of weights, beside the name of its model",
+            hint="--teacher NAME --teacher-weights FILE",
+        )
+    of_the_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", teacher) and not Path(teacher).exists()
+    return CheckpointError(
+        f"no run or checkpoint at {teacher}",
+        expected=f"the folder of a `limbeck distill` run, with {WEIGHTS} and {CARD} in its folder student",
+        hint="--teacher RUN, or a name: limbeck models PATTERN" + (f", --teacher {HUB}{teacher}" if of_the_hub else ""),
+    )
+
+
+def _assumed(teacher: str, overrides: Overrides) -> str:
+    usual = Preprocess((224, 224))
+    lacking = [(word, name) for word, name in (("mean", "mean"), ("deviation", "std")) if not getattr(overrides, name)]
+    if not lacking:
+        return ""
+    told = " and ".join(f"{word} {as_typed(getattr(usual, name))}" for word, name in lacking)
+    others = " ".join(f"--teacher-{name} R G B" for _, name in lacking)
+    return f"{teacher} does not say how its input is normalised: ImageNet's {told} (another: {others})"
 
 
 def _told(*facts: Any) -> str:

@@ -1,13 +1,16 @@
 """What a run opens before it begins: its photos, its teacher, its store."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+
 from limbeck.checkpoints.card import read_card
 from limbeck.classification.names import numbered
 from limbeck.console import console
-from limbeck.errors import OptionError
+from limbeck.errors import CheckpointError, ImagesError, OptionError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
 from limbeck.images.view import ViewPolicy
@@ -17,12 +20,12 @@ from limbeck.ssld.options import Distill
 from limbeck.ssld.shard import Keys
 from limbeck.ssld.store import SoftLabelStore, check_space, read_stamp
 from limbeck.ssld.teacher import TeacherSpec, check_answers
-from limbeck.training.ranks import Ranks
-from torch import nn
-
 from limbeck.ssld.teaching import TeacherFacts, Teaching
+from limbeck.training.ranks import Ranks
 
 CHECKED = 64
+_LOOKED_AT = 16
+_MOVED = "put them back or a link in their place, ln -s NEW_PLACE OLD_PLACE; or begin anew: --config RUN --out NEW_RUN"
 
 
 def run_photos(options: Distill) -> tuple[str, ...]:
@@ -35,9 +38,33 @@ def open_images(sources: tuple[str, ...], options: Distill, ranks: Ranks) -> Ima
     """The photos; one process looks at them, the others take its list, so that all have the same."""
     cache = Path(options.cache) if options.cache else None
     workers = reading_workers(options.workers, ranks.world)
-    found = ImageSet.open(list(sources), cache=cache, workers=workers) if ranks.first else None
-    manifest = ranks.tell(str(found.manifest) if found else "")
-    return found or ImageSet(Path(manifest))
+    return ranks.once(lambda: ImageSet.open(list(sources), cache=cache, workers=workers))
+
+
+def refuse_moved(photos: ImageSet) -> None:
+    """Stop where not one of some photos of a run that goes on is where it was."""
+    reason = ""
+    for index in np.unique(np.linspace(0, len(photos) - 1, _LOOKED_AT).astype(np.int64)).tolist():
+        try:
+            photos.read(index)
+            return
+        except OSError as error:
+            reason = reason or f"{photos.path(index)}: {error.strerror or error}"
+    raise ImagesError(
+        f"the photos of this run are not where they were: {reason}",
+        expected="the photos in the place where the run found them",
+        hint=_MOVED,
+    )
+
+
+def tell_found(images: ImageSet, photos: ImageSet, held: ImageSet) -> str:
+    """The photos of a run in one line. Copies have one key, of which eight bytes tell photos apart."""
+    told = f"{counted(len(photos), 'photo')} to learn from, {len(held):,} held out, {len(images.skipped):,} skipped"
+    copies = len(images) - len(np.unique(np.ascontiguousarray(images.keys[:, :8]).view(np.uint64)))
+    if not copies:
+        return told
+    again = "is a copy of another, and counts" if copies == 1 else "are copies of others, and count"
+    return f"{told}; {copies:,} of them {again} again"
 
 
 def keep_photos(run: Path, images: ImageSet) -> None:
@@ -55,14 +82,21 @@ def name_teacher(options: Distill, module: nn.Module | None) -> TeacherSpec:
             expected="the same module again",
             hint=f"limbeck.distill(teacher=module, out={options.out!r}, resume=True)",
         )
-    return TeacherSpec.parse(
-        module if module is not None else options.teacher,
-        weights=options.teacher_weights or None,
-        size=options.teacher_size or None,
-        mean=options.teacher_mean or None,
-        std=options.teacher_std or None,
-        norm=options.teacher_norm,
-    )
+    try:
+        return TeacherSpec.parse(
+            module if module is not None else options.teacher,
+            weights=options.teacher_weights or None,
+            size=options.teacher_size or None,
+            mean=options.teacher_mean or None,
+            std=options.teacher_std or None,
+            norm=options.teacher_norm,
+        )
+    except CheckpointError as error:
+        if not options.resume:
+            raise
+        raise CheckpointError(
+            error.found, expected="the teacher where it was when the run began", hint=_MOVED
+        ) from error
 
 
 def open_teacher(options: Distill, ranks: Ranks, spec: TeacherSpec) -> Teaching:
@@ -73,7 +107,10 @@ def open_teacher(options: Distill, ranks: Ranks, spec: TeacherSpec) -> Teaching:
         facts = TeacherFacts.from_dict(stamp.extra["teacher"])
     teaching = Teaching(spec, ranks.device, options.teacher_precision, facts)
     licence = f", licence {teaching.facts.licence}" if teaching.facts.licence else ""
-    console.print(f"teacher {teaching.facts.description}: {teaching.facts.classes:,} classes{licence}", markup=False)
+    classes = counted(teaching.facts.classes, "class", "classes")
+    console.print(f"teacher {teaching.facts.description}: {classes}{licence}", markup=False)
+    for assumption in spec.assumptions:
+        console.print(assumption, markup=False)
     return teaching
 
 
@@ -112,12 +149,12 @@ def open_store(options: Distill, policy: ViewPolicy, teaching: Teaching, keys: K
         keep=options.keep_top,
         about_teacher=facts.description,
         about_views=str(policy),
-        extra={"teacher": facts.to_dict()},
+        extra={"teacher": facts.to_dict(), "views": asdict(policy)},
     )
     needed = store.bytes_for(store.missing(keys, options.views))
     console.print(
         f"soft labels in {store.root}: {len(store):,} there, {needed / 1e6:,.1f} MB more to come for "
-        f"{options.views} views of {len(keys):,} photos, {store.bytes_for(1):,} bytes each",
+        f"{counted(options.views, 'view')} of {counted(len(keys), 'photo')}, {store.bytes_for(1):,} bytes each",
         markup=False,
     )
     check_space(store.root, needed)

@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from limbeck.divergence import DIVERGENCES
-from limbeck.errors import OptionError, RunError, unknown_name
+from limbeck.errors import OptionError, RunError, as_typed, nearest, unknown_name
 from limbeck.images.policies import COLOURS
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -149,7 +149,7 @@ def known(
     """
     for name in options:
         if name not in table:
-            near = get_close_matches(name, table, n=3, cutoff=0.5)
+            near = nearest(name, table, 3)
             hint = f"{near[0]} in its place" if near else usage
             expected = ", ".join(near or sorted(table))
             raise OptionError(f"{source}: unknown option '{name}'", expected=expected, hint=hint)
@@ -157,7 +157,7 @@ def known(
     for name, value in shaped.items():
         kind: Any = table[name].type
         if not _fits(value, kind):
-            near = get_close_matches(str(value), get_args(kind), n=1) if get_origin(kind) is Literal else []
+            near = nearest(str(value), get_args(kind), 1) if get_origin(kind) is Literal else []
             hint = f"{name}={near[0]!r}" if near else f"{name}={table[name].default!r}, the default"
             raise OptionError(f"{source}: {name} is {value!r}", expected=_in_words(kind), hint=hint)
     return shaped
@@ -193,6 +193,35 @@ def _shaped(field: dataclasses.Field[Any], value: Any) -> Any:
     if not isinstance(value, Iterable):
         return (value,)
     return tuple(str(part) if isinstance(part, Path) else part for part in value)
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def typed(name: str, value: object) -> str:
+    """An option as it is typed.
+
+    >>> typed("crop_scale", (0.4, 1.0)), typed("check_teacher", False)
+    ('--crop-scale 0.4 1.0', '--no-check-teacher')
+    """
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    return f"{flag(name)} {as_typed(value)}".rstrip()
+
+
+def in_python(message: str) -> str:
+    """What the options of a message are called as arguments; nothing where there are none.
+
+    >>> in_python("--batch 15 with --crops-per-read 2; or --no-check-teacher")
+    'in Python: batch=..., crops_per_read=..., check_teacher=False'
+    """
+    told = {}
+    for no, name in re.findall(r"--(no-)?([a-z][a-z-]*)", message):
+        argument = name.replace("-", "_")
+        if argument in OPTIONS:
+            told[argument] = "False" if no else "True" if isinstance(OPTIONS[argument].default, bool) else "..."
+    return "in Python: " + ", ".join(f"{name}={value}" for name, value in told.items()) if told else ""
 
 
 def to_json(options: Distill, asked: Distill | None = None) -> str:
@@ -232,7 +261,8 @@ def resumed(asked: Distill, stored: Distill) -> Distill:
         now, then = getattr(asked, name), getattr(stored, name)
         if now != then and name not in FREE:
             raise OptionError(
-                f"--{name.replace('_', '-')} is {now!r} now, but the run in {asked.out} was started with {then!r}",
+                f"{flag(name)} is {as_typed(now) or 'empty'} now, but the run in {asked.out} was started with "
+                f"{as_typed(then) or 'empty'}",
                 expected="the options of the run that is resumed",
                 hint="leave the option out, or start a new run with another --out",
             )
@@ -292,13 +322,13 @@ def _clashes(options: Distill) -> tuple[Check, ...]:
 
 
 def _out_of_range(options: Distill) -> tuple[Check, ...]:
-    def flag(name: str) -> str:
-        return f"--{name.replace('_', '-')}"
-
     def check(fails: bool, name: str, expected: str) -> Check:
-        default = OPTIONS[name].default
-        told = " ".join(f"{part:.6g}" for part in default) if isinstance(default, tuple) else default
-        return fails, f"{flag(name)} is {getattr(options, name)!r}", expected, f"{flag(name)} {told}".rstrip()
+        return (
+            fails,
+            f"{flag(name)} is {as_typed(getattr(options, name))}",
+            expected,
+            typed(name, OPTIONS[name].default),
+        )
 
     positive = "epochs", "batch", "accumulate", "crops_per_read", "save_every", "log_every"
     numbers = "lr", "weight_decay", "momentum", "warmup_epochs", "loss_eps", "views", "steps"

@@ -5,16 +5,18 @@ import dataclasses
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck.errors import StoreError
+from limbeck.errors import StoreError, as_typed
 from limbeck.files import write_atomically
 from limbeck.ssld.codes import kept
 
 FORMAT = 1
 _FILE = "store.json"
+_WORDS = {"scale": "crop scale", "ratio": "crop ratio", "std": "deviation", "seed": "view seed"}
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,15 @@ class Stamp:
 
     def refuse_other(self, root: Path, asked: "Stamp") -> None:
         """Raises where labels asked for cannot be those of this store."""
+        numbers = (
+            ("format", self.format, asked.format),
+            ("classes", self.classes, asked.classes),
+            ("classes kept", self.keep, asked.keep or self.keep),
+        )
         differences = [
-            (f"{what} {_told(mine, about)}", f"{what} {_told(theirs, about_theirs)}")
-            for what, mine, theirs, about, about_theirs in (
-                ("format", self.format, asked.format, "", ""),
-                ("teacher", self.teacher, asked.teacher, self.about_teacher, asked.about_teacher),
-                ("views", self.views, asked.views, self.about_views, asked.about_views),
-                ("classes", self.classes, asked.classes, "", ""),
-                ("classes kept", self.keep, asked.keep or self.keep, "", ""),
-            )
-            if mine != theirs
+            *((f"{what} {mine}", f"{what} {its}") for what, mine, its in numbers if mine != its),
+            *([_teachers(self, asked)] if self.teacher != asked.teacher else []),
+            *([_policies(self, asked)] if self.views != asked.views else []),
         ]
         if differences:
             found, expected = (", ".join(side) for side in zip(*differences, strict=True))
@@ -51,8 +52,40 @@ class Stamp:
             )
 
 
-def _told(value: object, about: str) -> str:
-    return f"{about} ({value})" if about else str(value)
+def _teachers(mine: Stamp, its: Stamp) -> tuple[str, str]:
+    """By their names, and by what they want their input to be."""
+    looks = [stamp.extra.get("teacher", {}).get("preprocesses", []) for stamp in (mine, its)]
+    inputs = [{name: [look[name] for look in each] for name in (each[0] if each else ())} for each in looks]
+    told = _unlike(*inputs)
+    names = [stamp.about_teacher for stamp in (mine, its)]
+    if names[0] == names[1] and not any(told):
+        told = "", "of other weights" if names[0] else ""
+    one, other = (" with ".join(filter(None, pair)) for pair in zip(names, told, strict=True))
+    return f"teacher {_with_print(one, mine.teacher)}", f"teacher {_with_print(other, its.teacher)}"
+
+
+def _policies(mine: Stamp, its: Stamp) -> tuple[str, str]:
+    """By what differs; where nothing does, the libraries are others than those that made the store."""
+    told = mine.about_views, its.about_views
+    if "views" in mine.extra and "views" in its.extra:
+        told = _unlike(mine.extra["views"], its.extra["views"])
+        if not any(told):
+            told = "made by other versions of libraries", "made by those that are installed"
+    return f"views {_with_print(told[0], mine.views)}", f"views {_with_print(told[1], its.views)}"
+
+
+def _unlike(mine: Mapping[str, Any], its: Mapping[str, Any]) -> tuple[str, str]:
+    """What differs between two tables of facts, on either side."""
+    one, other = (json.loads(json.dumps(facts)) for facts in (mine, its))
+    names = [name for name in one if name in other and one[name] != other[name]]
+    first, second = (
+        ", ".join(f"{_WORDS.get(name, name)} {as_typed(facts[name])}" for name in names) for facts in (one, other)
+    )
+    return first, second
+
+
+def _with_print(told: str, fingerprint: str) -> str:
+    return f"{told} ({fingerprint})" if told else fingerprint
 
 
 def read_stamp(root: str | Path) -> Stamp | None:

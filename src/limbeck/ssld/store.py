@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.console import console, progress
-from limbeck.errors import RunError, StoreError
+from limbeck.errors import RunError, StoreError, counted
 from limbeck.records import Skipped, SoftLabels
 from limbeck.ssld.codes import default_keep, encode, pack, unpack
 from limbeck.ssld.shard import (
@@ -214,7 +214,7 @@ class SoftLabelStore:
             path = write_shard(self.root, block, self._facts)
         except RunError as full:
             raise StoreError(
-                f"no space left for {len(block):,} soft labels in {self.root}",
+                f"no space left for {counted(len(block), 'soft label')} in {self.root}",
                 expected=f"{_megabytes(self.bytes_for(len(block)))}; {_megabytes(_free(self.root))} are free",
                 hint="free some space and go on: the same command with --resume",
             ) from full

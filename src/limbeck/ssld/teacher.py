@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.console import console
-from limbeck.errors import OptionError, TeacherError
+from limbeck.errors import OptionError, TeacherError, counted
 from limbeck.records import Preprocess
-from limbeck.ssld.members import Member, Network, Overrides, member_of
+from limbeck.ssld.members import Member, Network, OnnxFile, Overrides, member_of
 
 Norm = Literal["frozen", "batch"]
 
@@ -100,7 +100,7 @@ class TeacherSpec:
         files = [file.strip() for file in weights.split(",")] if weights else [""] * len(given)
         if len(files) != len(given):
             raise OptionError(
-                f"{len(given)} teachers and {len(files)} files of weights",
+                f"{counted(len(given), 'teacher')} and {counted(len(files), 'file')} of weights",
                 expected="one file for each teacher, in the same order",
                 hint="--teacher A,B --teacher-weights A.safetensors,B.safetensors",
             )
@@ -118,6 +118,16 @@ class TeacherSpec:
     def description(self) -> str:
         return " + ".join(member.description for member in self.members)
 
+    @property
+    def only_float32(self) -> bool:
+        """Whether no member takes another precision."""
+        return all(isinstance(member, OnnxFile) for member in self.members)
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What nobody said of the members' inputs, and what is taken instead."""
+        return [member.assumption for member in self.members if member.assumption]
+
     def load(self, device: torch.device | str = "cpu", precision: str = "float32") -> Teacher:
         """The networks, on their device, ready to answer."""
         batch_norm = self.norm == "batch"
@@ -131,14 +141,14 @@ def check_classes(student: Sequence[str], teacher: Sequence[str]) -> None:
     """
     if len(student) != len(teacher):
         raise OptionError(
-            f"the student answers {len(student):,} classes and the teacher {len(teacher):,}",
+            f"the student answers {counted(len(student), 'class', 'classes')} and the teacher {len(teacher):,}",
             expected="one class count",
             hint="a student by its timm name takes the teacher's",
         )
     odd = [f"{mine} / {its}" for mine, its in zip(student, teacher, strict=True) if mine != its]
     if odd:
         raise OptionError(
-            f"student and teacher call {len(odd)} classes differently: {', '.join(odd[:5])}",
+            f"student and teacher call {counted(len(odd), 'class', 'classes')} differently: {', '.join(odd[:5])}",
             expected="the same classes in the same order",
             hint="a student by its timm name takes the teacher's",
         )
@@ -171,8 +181,8 @@ def check_answers(log_probabilities: Tensor) -> None:
     if told < 0.1 and (entropy > 0.95 or swing < 0.35):
         flat = "near uniform" if entropy > 0.95 else "nearly the same"
         raise TeacherError(
-            f"the teacher's answers to {count} photos are {flat}: mean best probability "
-            f"{float(shares.amax(1).mean()):.3f} over {classes:,} classes",
+            f"the teacher's answers to {counted(count, 'photo')} are {flat}: mean best probability "
+            f"{float(shares.amax(1).mean()):.3f} over {counted(classes, 'class', 'classes')}",
             expected="answers that differ from photo to photo: trained weights, and their own normalisation",
             hint=_CURE,
         )
@@ -220,7 +230,8 @@ def _agreed_names(members: Sequence[Network]) -> tuple[str, ...] | None:
         if names != known[0][1]:
             odd = [f"'{a}' / '{b}'" for a, b in zip(known[0][1] or (), names or (), strict=True) if a != b]
             raise TeacherError(
-                f"{known[0][0]} and {description} call {len(odd)} classes differently: {', '.join(odd[:3])}",
+                f"{known[0][0]} and {description} call {counted(len(odd), 'class', 'classes')} differently: "
+                f"{', '.join(odd[:3])}",
                 expected="teachers of the same classes in the same order",
                 hint="--teacher with one of them",
             )

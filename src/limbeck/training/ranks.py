@@ -1,11 +1,16 @@
 """What the processes of a run say to one another."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
+
+from limbeck.errors import LimbeckError, RunError
+
+T = TypeVar("T")
 
 
 class Ranks:
@@ -40,13 +45,23 @@ class Ranks:
             dist.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
-    def tell(self, text: str) -> str:
-        """What the first process says, on every process."""
+    def once(self, work: Callable[[], T]) -> T:
+        """What `work` gives on the first process, on every process; where it fails there, it fails on all."""
         if self.world == 1:
-            return text
-        told = [text]
+            return work()
+        told: list[Any] = [None, None]
+        failure: Exception | None = None
+        if self.first:
+            try:
+                told[0] = work()
+            except Exception as error:
+                failure = error
+                told[1] = error if isinstance(error, LimbeckError) else _elsewhere(error)
         dist.broadcast_object_list(told, 0)
-        return told[0]
+        if failure or told[1]:
+            raise failure or told[1]
+        result: T = told[0]
+        return result
 
     def union(self, known: dict[int, int]) -> dict[int, int]:
         """What any process knows."""
@@ -82,3 +97,11 @@ class Ranks:
     def wait(self) -> None:
         if self.world > 1:
             dist.barrier()
+
+
+def _elsewhere(error: Exception) -> RunError:
+    return RunError(
+        f"the first process failed: {type(error).__name__}: {error}",
+        expected="all processes to go on together",
+        hint="see what the first process told",
+    )
