@@ -52,7 +52,7 @@ class Teaching:
     def __init__(
         self, spec: TeacherSpec, device: torch.device, precision: str, facts: TeacherFacts | None = None
     ) -> None:
-        self.spec, self.device, self.precision = spec, device, precision
+        self._spec, self._device, self._precision = spec, device, precision
         self._teacher: Teacher | None = None
         self._portions = Portions("the teacher", "--teacher-precision bfloat16, a smaller teacher, or --device cpu")
         self.facts = facts or TeacherFacts.of(self.teacher, spec.description)
@@ -60,12 +60,12 @@ class Teaching:
     @property
     def teacher(self) -> Teacher:
         if self._teacher is None:
-            self._teacher = self.spec.load(self.device, self.precision)
+            self._teacher = self._spec.load(self._device, self._precision)
         return self._teacher
 
     @property
     def fingerprint(self) -> str:
-        return self.spec.fingerprint
+        return self._spec.fingerprint
 
     @property
     def loaded(self) -> bool:
