@@ -48,18 +48,21 @@ class ImageSet:
         sources: Source | Sequence[Source],
         *,
         cache: Source | None = None,
+        engine: str = "plain",
         workers: int | None = None,
         shown: bool = True,
     ) -> Self:
         """The images of folders, files, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs and manifests.
 
-        Made once, shard by shard, and kept in `cache`; `workers` processes look at the files (None: one a core).
+        Made once, shard by shard, and kept in `cache`; `workers` processes look at the files (None: one a core), on
+        this machine or, by another `engine`, on many.
         """
         several = [sources] if isinstance(sources, str | os.PathLike) else sources
         names = [os.fspath(source) for source in several]
         manifest = _lone_manifest(names)
         if manifest is None:
-            manifest = manifests.build(names, Path(cache or cache_root()).absolute(), workers=workers, shown=shown)
+            home = Path(cache or cache_root()).absolute()
+            manifest = manifests.build(names, home, engine=engine, workers=workers, shown=shown)
         images = cls(manifest)
         assert len(images) > 0
         return images
