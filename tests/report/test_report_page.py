@@ -11,7 +11,7 @@ from PIL import Image
 from samples import HOSTILE, full_page, held_out, history, hostile_page, photo
 
 from limbeck.records import Skipped
-from limbeck.report.page import HeldOut, ModelFacts, Page, render, write_report
+from limbeck.report.page import HeldOut, ModelFacts, Page, Unfinished, render, write_report
 
 EMPTY = Page(title="empty", classes=10, student=ModelFacts(name="student"))
 VOID = {"meta", "link", "img", "br"}
@@ -96,6 +96,36 @@ def test_an_empty_run_has_a_page_too() -> None:
     assert {"No numbers were recorded yet.", "No photos were held out.", "Every file could be read."} <= set(texts)
     assert "Comparison" not in texts
     assert "Teacher" not in texts
+
+
+def test_where_a_run_stands_comes_first() -> None:
+    going = Unfinished(done=1200, steps=5000, resume="limbeck distill --out 'a run' --resume", written="today")
+    texts = Outline(render(dataclasses.replace(full_page(), unfinished=going))).texts
+    assert texts.index("The run goes on: step 1,200 of 5,000") < texts.index("It is working")
+    assert "limbeck distill --out 'a run' --resume" in texts
+    stopped = dataclasses.replace(going, stopped="step 1201: the loss is <nan>")
+    texts = Outline(render(dataclasses.replace(full_page(), unfinished=stopped))).texts
+    assert "Stopped at step 1,200 of 5,000" in texts
+    assert any("the loss is <nan>. Written today" in text for text in texts)
+
+
+def test_top1_says_what_it_was_measured_on() -> None:
+    student = ModelFacts(name="student", top1=0.7)
+    for teacher, note in (
+        (ModelFacts(name="t", top1=0.8), "the teacher 80.0\u00a0%"),
+        (ModelFacts(name="t", top1=0.8, top1_note="on other photos"), "the teacher 80.0\u00a0% (on other photos)"),
+    ):
+        texts = Outline(render(dataclasses.replace(EMPTY, teacher=teacher, student=student))).texts
+        assert note in texts
+    texts = Outline(render(dataclasses.replace(EMPTY, teacher=ModelFacts(name="t", top1_note="not measured")))).texts
+    assert "not measured" in texts
+
+
+def test_the_curves_of_a_student_of_labels_name_no_teacher() -> None:
+    history = [{"step": 1, "accuracy": 0.5, "loss": 1.0}, {"step": 1, "top1": 0.4}]
+    texts = Outline(render(dataclasses.replace(EMPTY, history=history))).texts
+    assert "Accuracy" in texts
+    assert "Agreement with the teacher" not in texts
 
 
 def test_the_largest_disagreements_come_first_and_nan_last() -> None:

@@ -1,7 +1,9 @@
+import math
 from typing import Any
 
 import pytest
 
+from limbeck.report.interval import FEW, interval
 from limbeck.report.verdict import verdict
 
 
@@ -89,3 +91,50 @@ def test_numbers_that_are_none_or_nan_are_passed_over() -> None:
 
 def test_a_single_class_is_no_division_by_zero() -> None:
     assert verdict(probes([1.0]), classes=1).text.endswith("(chance 100 %).")
+
+
+def test_a_handful_of_photos_is_no_firm_answer() -> None:
+    found = verdict(probes([0.3, 0.6, 0.8], [0.4, 0.2, 0.1]), classes=10, held=5)
+    assert (found.mood, found.headline) == ("unknown", "Uncertain: few photos are held out")
+    assert "on 80.0 % of the 5 held-out photos (chance 10 %)" in found.text
+    assert "from 38 % to 96 % (95 % interval)" in found.text
+    assert "50 photos or more" in found.advice
+    assert "limbeck evaluate RUN --images OTHER_PHOTOS" in found.advice
+
+
+@pytest.mark.parametrize("held", [50, 2000, None])
+def test_enough_photos_are(held: int | None) -> None:
+    assert verdict(probes([0.3, 0.6, 0.8], [0.4, 0.2, 0.1]), classes=10, held=held).headline == "It is working"
+
+
+def test_no_held_out_photos_are_told() -> None:
+    found = verdict([{"step": 5, "agreement": 0.25}], classes=10, held=0)
+    assert (found.mood, found.headline) == ("unknown", "Not measured")
+    assert "No photos were held out" in found.text
+    assert "25.0 % of the photos it trains on" in found.text
+    assert "limbeck evaluate" in found.advice
+
+
+def test_a_student_of_labels_has_no_teacher_to_follow() -> None:
+    found = verdict([{"step": 5, "accuracy": 0.75}, {"step": 5, "top1": 0.5}], classes=10)
+    assert found.headline == "Learned from labels"
+    assert "75.0 % of the photos it trains on" in found.text
+    assert "50.0 %" in found.text
+    assert "teacher" not in found.text
+
+
+@pytest.mark.parametrize("count", [1, 10, 49, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_the_interval_is_where_the_share_is_plausible(count: int, share: float) -> None:
+    """By its definition: at its ends the share found is 1.96 standard deviations away."""
+    low, high = interval(share, count)
+    assert 0 <= low <= high <= 1
+    assert low - 1e-9 <= share <= high + 1e-9
+    for end in (low, high):
+        if 1e-9 < end < 1 - 1e-9:
+            assert abs(share - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / count))
+
+
+def test_fifty_photos_bound_the_interval() -> None:
+    widths = [interval(share / 100, FEW)[1] - interval(share / 100, FEW)[0] for share in range(101)]
+    assert 0.26 < max(widths) < 0.27

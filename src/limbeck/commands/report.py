@@ -238,7 +238,8 @@ def few_held_out(held: int, images: int, share: float) -> str:
     if held >= FEW:
         return ""
     wanted = min(0.2, math.ceil(100 * FEW / max(images, 1)) / 100)
-    cure = f"--probe {wanted:g} holds out {round(wanted * images):,}"
+    more = round(wanted * images)
+    cure = f"--probe {wanted:g} holds out {more:,}" if more > held else "limbeck evaluate asks it about others"
     if held:
         few = "1 photo is" if held == 1 else f"{held} photos are"
         return f"only {few} held out: agreement on so few is uncertain; {cure}"
