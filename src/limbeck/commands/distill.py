@@ -194,7 +194,7 @@ def train(job: Job) -> tuple[nn.Module, Report]:
     try:
         return fit(job.step, job.feed, plan, evaluate, job.run, ranks, settle), report
     except LimbeckError as error:
-        report.stopped(error.found)
+        report.stopped(error)
         raise
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from limbeck.checkpoints.card import is_checkpoint, read_card
 from limbeck.classification.models import count
 from limbeck.console import console
-from limbeck.errors import LimbeckError
+from limbeck.errors import Interrupted, LimbeckError
 from limbeck.files import write_atomically
 from limbeck.images.decode import decode
 from limbeck.records import Skipped, SoftLabels
@@ -57,14 +57,15 @@ class Report:
         spent = time.monotonic() - started
         self._next = time.monotonic() + max(_PAUSE, spent / _SHARE)
 
-    def stopped(self, why: str) -> None:
+    def stopped(self, error: LimbeckError) -> None:
         """The page of a run that stopped before its end."""
         if not self.job.ranks.first:
             return
         try:
+            why = "Everything is saved" if isinstance(error, Interrupted) else error.found
             self._write(read_metrics(self.job.run), self._unfinished(read_progress(self.job.run).done, why))
-        except (OSError, LimbeckError) as error:  # what matters of the run is saved elsewhere
-            console.print(f"report.html could not be written: {error}", markup=False)
+        except (OSError, LimbeckError) as failure:  # what matters of the run is saved elsewhere
+            console.print(f"report.html could not be written: {failure}", markup=False)
 
     def finished(self, comparison: Sequence[Compared]) -> Path:
         """The page of a run that is done."""

@@ -45,7 +45,7 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
         (
             Line("agreement", "in training", "muted", "noisy"),
             Line("probe_agreement", "on held-out photos", "accent", "dotted"),
-            Line("top1", "top-1 where labelled", "ink", "dashed"),
+            Line("top1", "top-1 on labelled photos", "ink", "dashed"),
         ),
     ),
     (
@@ -129,7 +129,7 @@ def _dress(axes: "Axes", scale: str, drawn: Collection[Points], last: float) -> 
         axes.set_ylim(0, 1.02)
     elif scale == "loss" and low > 0 and high > 10 * low:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:

@@ -13,6 +13,7 @@ from limbeck.records import Skipped
 from limbeck.report import words
 from limbeck.report.curves import curves
 from limbeck.report.history import series
+from limbeck.report.interval import FEW
 from limbeck.report.verdict import verdict
 
 PHOTOS = 48
@@ -174,7 +175,9 @@ def _tiles(page: Page) -> list[Tile]:
     top1 = student.top1 if student.top1 is not None else float(labelled[-1]) if len(labelled) else None
     tiles = []
     if len(agreement):
-        note = f"with the teacher, chance {words.chance(page.classes)}"
+        photos = "photo" if page.held == 1 else "photos"
+        few = f"on {page.held} {photos}, too few to be sure" if page.held and page.held < FEW else ""
+        note = few or f"with the teacher, chance {words.chance(page.classes)}"
         tiles.append(Tile("Held-out agreement", words.percent(float(agreement[-1])), note))
     if top1 is not None:
         note = f"the teacher {words.percent(teacher.top1)}" if teacher.top1 is not None else "on labelled photos"

@@ -119,7 +119,7 @@ def _labelled(history: Sequence[Mapping[str, Any]]) -> Verdict:
     if not len(top1):
         advice = "Measure it on photos that it has not seen: limbeck evaluate RUN --images LABELLED."
         return Verdict("unknown", "Learned from labels", f"{text}.", advice)
-    return Verdict("unknown", "Learned from labels", f"{text}, and on {words.percent(top1[-1])} of the evaluated ones.")
+    return Verdict("unknown", "Learned from labels", f"{text}, and on {words.percent(top1[-1])} of those of --eval.")
 
 
 def _distance(history: Sequence[Mapping[str, Any]], agreement: Points) -> Points:

@@ -59,12 +59,14 @@ def thousandths(number: float) -> str:
 def times(larger: float | None, smaller: float | None, more: str, less: str) -> str:
     """How one number compares with another; empty where that cannot be said.
 
-    >>> times(100, 25, "smaller", "larger"), times(1, 2, "smaller", "larger")
-    ('4× smaller', '2× larger')
+    >>> times(100, 25, "smaller", "larger"), times(1, 2, "smaller", "larger"), times(1.04, 1, "smaller", "larger")
+    ('4× smaller', '2× larger', 'about the same')
     """
     if not (_known(larger) and _known(smaller) and larger > 0 and smaller > 0):
         return ""
     ratio = larger / smaller
+    if 0.95 < ratio < 1.05:
+        return "about the same"
     return f"{three_digits(ratio)}× {more}" if ratio >= 1 else f"{three_digits(1 / ratio)}× {less}"
 
 
