@@ -223,7 +223,7 @@ def test_several_teachers_answer_with_the_mean(photos: Path, teacher: Path, tmp_
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
 
 
-def test_an_onnx_file_teaches(photos: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_teaches(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     rows = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)) * 6
@@ -237,9 +237,12 @@ def test_an_onnx_file_teaches(photos: Path, tmp_path: Path) -> None:
     graph = onnx.helper.make_graph(nodes, "t", [images], [logits], [onnx.numpy_helper.from_array(rows.numpy(), "rows")])
     file = tmp_path / "teacher.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), file)
-    loaded = run(photos, file, tmp_path / "run", epochs=3)
+    loaded = run(photos, file, tmp_path / "run", epochs=3, teacher_precision="auto")
     lines = records(tmp_path / "run")
     assert lines[-1]["loss"] < lines[0]["loss"]
+    said = capsys.readouterr().out
+    assert "teacher.onnx does not say how its input is normalised" in said
+    assert "student float32, teacher float32" in said
     assert loaded.classes == ("0", "1", "2", "3")
 
 

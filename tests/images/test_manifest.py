@@ -318,3 +318,26 @@ def test_the_outcome_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ImageSet.open(folder)
     told = capsys.readouterr().out
     assert told == f"3 images; 1 skipped, the first: {folder}/bad.jpg: empty file; 1 other file left aside: .csv 1\n"
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
+def test_photos_to_convert_are_told(brand: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    advice = "HEIC, AVIF and RAW photos are not read: convert them to JPEG or PNG"
+    folder = folder_of(tmp_path / "photos", 1)
+    (folder / "phone.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(60))
+    (folder / "raw.NEF").write_bytes(b"II*\0" + bytes(60))
+    images = ImageSet.open([folder, folder / "raw.NEF"])
+    assert f"1 other file left aside: .nef 1; {advice}" in capsys.readouterr().out
+    reasons = {Path(each.path).name: each.reason for each in images.skipped}
+    assert reasons["phone.jpg"].endswith(f"; {advice}")
+    assert reasons["raw.NEF"].endswith(f"; {advice}")
+    for path in folder.glob("*.jpg"):
+        path.unlink()
+    with pytest.raises(ImagesError, match=rf"other files: \.nef 1; {advice}"):
+        ImageSet.open(folder, shown=False)
+
+
+def test_a_film_is_no_photo_to_convert(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", 1)
+    (folder / "film.jpg").write_bytes(b"\0\0\0\x18ftypisom" + bytes(60))
+    assert "convert" not in ImageSet.open(folder, shown=False).skipped[0].reason

@@ -331,6 +331,57 @@ def test_what_is_no_teacher_is_told(
     assert told in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("teacher", "found", "hint"),
+    [
+        ("runs/gone", "no run or checkpoint at runs/gone", "--teacher RUN"),
+        ("./gone", "no run or checkpoint at ./gone", "--teacher RUN"),
+        ("~/gone", "no run or checkpoint at ~/gone", "--teacher RUN"),
+        ("/nowhere/gone", "no run or checkpoint at /nowhere/gone", "--teacher RUN"),
+        ("facebook/dinov2-small", "no run or checkpoint at facebook/dinov2-small", "hf-hub:facebook/dinov2-small"),
+        ("gone.safetensors", "no file at gone.safetensors", "--teacher NAME --teacher-weights FILE"),
+        ("runs/gone.pth", "no file at runs/gone.pth", "--teacher NAME --teacher-weights FILE"),
+        ("gone/net.onnx", "no ONNX file at gone/net.onnx", "--teacher PATH/MODEL.onnx"),
+        ("timm/resnt50", "unknown model 'resnt50'", "limbeck models"),
+        ("torchvision/resnt50", "unknown model 'torchvision/resnt50'", "limbeck models"),
+        ("ResNt50", "unknown model 'ResNt50'", "limbeck models"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_no_unknown_name(
+    teacher: str, found: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LimbeckError) as error:
+        TeacherSpec.parse(teacher)
+    assert error.value.found == found
+    assert hint in error.value.hint
+    assert ("hf-hub:" in error.value.hint) == (teacher == "facebook/dinov2-small")
+    if "unknown" in found:
+        assert "resnet50" in error.value.expected
+
+
+def test_what_is_assumed_of_an_input_is_told(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").touch()
+    spec = TeacherSpec.parse(f"{tmp_path / 'net.onnx'},resnet18")
+    assert not spec.only_float32
+    (told,) = spec.assumptions
+    assert told == (
+        "net.onnx does not say how its input is normalised: ImageNet's mean 0.485 0.456 0.406 and deviation "
+        "0.229 0.224 0.225 (another: --teacher-mean R G B --teacher-std R G B)"
+    )
+    onnx = TeacherSpec.parse(str(tmp_path / "net.onnx"), mean=(0.5, 0.5, 0.5))
+    assert onnx.only_float32
+    assert onnx.assumptions == [
+        "net.onnx does not say how its input is normalised: ImageNet's deviation 0.229 0.224 0.225 "
+        "(another: --teacher-std R G B)"
+    ]
+    both = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    assert TeacherSpec.parse(str(tmp_path / "net.onnx"), **both).assumptions == []
+    assert TeacherSpec.parse(Brightness()).assumptions
+    assert TeacherSpec.parse(build("test_resnet")).assumptions == []
+
+
 def test_other_misunderstandings_are_told(weights: Path) -> None:
     with pytest.raises(OptionError, match="--teacher NAME --teacher-weights"):
         TeacherSpec.parse(str(weights))

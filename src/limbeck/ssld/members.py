@@ -374,7 +374,7 @@ def _nothing_at(teacher: str) -> CheckpointError:
             expected="a file of weights, beside the name of its model",
             hint="--teacher NAME --teacher-weights FILE",
         )
-    of_the_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", teacher) and not Path(teacher).exists()
+    of_the_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", teacher) and not Path(teacher).parent.exists()
     return CheckpointError(
         f"no run or checkpoint at {teacher}",
         expected=f"the folder of a `limbeck distill` run, with {WEIGHTS} and {CARD} in its folder student",

@@ -59,7 +59,7 @@ def _teachers(mine: Stamp, its: Stamp) -> tuple[str, str]:
     told = _unlike(*inputs)
     names = [stamp.about_teacher for stamp in (mine, its)]
     if names[0] == names[1] and not any(told):
-        told = "", "of other weights" if names[0] else ""
+        told = "", "other weights" if names[0] else ""
     one, other = (" with ".join(filter(None, pair)) for pair in zip(names, told, strict=True))
     return f"teacher {_with_print(one, mine.teacher)}", f"teacher {_with_print(other, its.teacher)}"
 
