@@ -1,13 +1,14 @@
 """All that the checks look at: the images of the sources, their splits, their labels, and what the survey saw."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.alike.within import Pair, alike_within
 from limbeck.checkup.survey import Survey, survey
 from limbeck.datasets.recognise import recognise
 from limbeck.datasets.records import Labels, Sample
@@ -18,17 +19,6 @@ from limbeck.images.imageset import ImageSet
 from limbeck.records import Skipped
 
 AGAINST = "--against"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two photos that are alike, by their rows."""
-
-    a: int
-    b: int
-    level: str
-    mirrored: bool = False
-    inliers: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +49,14 @@ class Case:
     def sizes(self) -> NDArray[np.int64]:
         """Height and width of each row, EXIF turned."""
         return np.array([self.images.size(row) for row in range(len(self.images))], np.int64).reshape(-1, 2)
+
+
+def with_pairs(case: Case, *, cache: Path, workers: int | None = None, shown: bool = True) -> Case:
+    """The case with all pairs of photos that look alike; goes on from what an interrupted look has left."""
+    photos = case.images.take(case.photos)
+    found = alike_within(photos, cache / "doctor" / "near", workers=workers, shown=shown)
+    pairs = [replace(pair, a=int(case.photos[pair.a]), b=int(case.photos[pair.b])) for pair in found]
+    return replace(case, pairs=pairs)
 
 
 def open_case(

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from limbeck.alike.thresholds import NEAR_DUPLICATE, SAME_SCENE
 from limbeck.checkup.case import AGAINST, Case
 from limbeck.checkup.findings import NOTE, WARNING, Finding, Place
 from limbeck.errors import counted
 
-NEAR, SCENE = "near-duplicate", "same scene"
 _ORDER = {"train": 0, "": 1, "val": 2, "test": 3, AGAINST: 4}
 
 
@@ -96,7 +96,7 @@ def near_within(case: Case) -> list[Finding]:
     return [
         *_paired(
             case,
-            NEAR,
+            NEAR_DUPLICATE,
             False,
             "near-duplicates",
             WARNING,
@@ -106,7 +106,7 @@ def near_within(case: Case) -> list[Finding]:
         ),
         *_paired(
             case,
-            SCENE,
+            SAME_SCENE,
             False,
             "same-scenes",
             NOTE,
@@ -122,7 +122,7 @@ def near_across(case: Case) -> list[Finding]:
     return [
         *_paired(
             case,
-            NEAR,
+            NEAR_DUPLICATE,
             True,
             "near-duplicate-leaks",
             WARNING,
@@ -132,7 +132,7 @@ def near_across(case: Case) -> list[Finding]:
         ),
         *_paired(
             case,
-            SCENE,
+            SAME_SCENE,
             True,
             "same-scene-leaks",
             WARNING,
@@ -149,7 +149,7 @@ def conflicts(case: Case) -> list[Finding]:
     places: list[Place] = []
     drop: list[int] = []
     pairs = [(first, other) for first, *others in groups_of_equals(case) for other in others]
-    pairs += [(pair.a, pair.b) for pair in case.pairs or () if pair.level == NEAR]
+    pairs += [(pair.a, pair.b) for pair in case.pairs or () if pair.level == NEAR_DUPLICATE]
     for first, other in dict.fromkeys(pairs):
         one, two = labels.get(first, ""), labels.get(other, "")
         if one and two and one != two:
@@ -181,9 +181,9 @@ def _paired(
         shown = a if across else b
         if shown not in places:
             places[shown] = _crossing(case, a, b) if across else _beside(case, a, b)
-        if across and level == NEAR and case.is_against[b] | (_split(case, a) == "train"):
+        if across and level == NEAR_DUPLICATE and case.is_against[b] | (_split(case, a) == "train"):
             drop.append(a)
-    verbs = ("shows", "show") if level == SCENE else ("is", "are")
+    verbs = ("shows", "show") if level == SAME_SCENE else ("is", "are")
     return _told(case, check, severity, title, list(places.values()), why, cure, drop, verbs=verbs)
 
 

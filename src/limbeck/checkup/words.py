@@ -5,6 +5,7 @@ from typing import Any
 from limbeck.checkup.case import Case
 from limbeck.checkup.examine import Diagnosis
 from limbeck.checkup.findings import Finding
+from limbeck.datasets.splits import ordered
 
 VERSION = 1
 MOST_PLACES = 10_000
@@ -34,7 +35,7 @@ def splits(case: Case) -> dict[str, int]:
     for row in case.photos:
         for split in case.splits[row] or ("",):
             counts[split] = counts.get(split, 0) + 1
-    return {split: counts[split] for split in sorted(counts)} if set(counts) != {""} else {}
+    return {split: counts[split] for split in ordered(counts)} if set(counts) != {""} else {}
 
 
 def _finding(finding: Finding, case: Case) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from limbeck.checkup.case import open_case
+from limbeck.checkup.case import open_case, with_pairs
 from limbeck.checkup.examine import Diagnosis, examine
 from limbeck.checkup.words import EXAMPLES, as_json, guesses
 from limbeck.console import console
@@ -59,6 +59,8 @@ def examine_and_tell(options: Doctor) -> Diagnosis:
     case = open_case(options.data, options.against, cache=cache, workers=workers)
     for line in guesses(case):
         console.print(line, markup=False)
+    if options.near:
+        case = with_pairs(case, cache=cache, workers=workers)
     diagnosis = examine(case)
     _tell(diagnosis)
     out = Path(options.out)
@@ -73,8 +75,8 @@ def _tell(diagnosis: Diagnosis) -> None:
         console.print(finding.title, markup=False, style="bold")
         for place in finding.places[:EXAMPLES]:
             console.print(f"          {place.where}" + (f": {place.what}" if place.what else ""), markup=False)
-        left = finding.count - min(len(finding.places), EXAMPLES)
-        if left:
+        left = len(finding.places) - EXAMPLES
+        if left > 0:
             console.print(f"          and {left:,} more")
         console.print(f"        {finding.why}", markup=False)
         console.print(f"        do: {finding.cure}", markup=False)

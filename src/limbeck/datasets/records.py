@@ -38,7 +38,7 @@ class Sample:
 
 
 class Trouble(NamedTuple):
-    """Something in a label file that no record can hold; `kind` is a name of `limbeck.checkup.troubles`."""
+    """Something in a label file that no record can hold; `kind` is a name of `limbeck.checkup.labels.TROUBLES`."""
 
     kind: str
     where: str
@@ -59,3 +59,4 @@ class Labels:
     colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # of coloured masks -> id
     troubles: Sequence[Trouble] = ()
     first: int | None = None  # the id that classes should count from, where the format says so
+    shares: bool = False  # boxes are in shares of the image, 0 to 1

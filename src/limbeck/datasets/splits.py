@@ -26,6 +26,15 @@ def split_of(name: str) -> str:
     return _WORDS[found[1]] if found else ""
 
 
+def ordered(splits: Iterable[str]) -> list[str]:
+    """In the order in which they are used.
+
+    >>> ordered({"test", "val", "train"})
+    ['train', 'val', 'test']
+    """
+    return sorted(splits, key=lambda split: (("train", "val", "test", split).index(split), split))
+
+
 def folder_splits(names: Iterable[str]) -> dict[str, str]:
     """The split of each folder of these files, by the topmost of its folders that is called after one.
 

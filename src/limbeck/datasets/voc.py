@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from limbeck.console import progress
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
-from limbeck.datasets.splits import folder_splits, split_of
+from limbeck.datasets.splits import folder_splits, ordered, split_of
 from limbeck.datasets.tree import Tree
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -39,7 +39,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
             stem = _stem(image)
             samples.append(Sample(image, splits=_splits(tree, image, stem, listed, folders), labelled=False))
     boxes = sum(len(sample.things) for sample in samples)
-    lists = f", splits from ImageSets: {', '.join(sorted(set().union(*listed.values())))}" if listed else ""
+    lists = f", splits from ImageSets: {', '.join(ordered(set().union(*listed.values())))}" if listed else ""
     told = f"Pascal VOC: {len(annotated):,} xml files, {boxes:,} boxes{lists}"
     return Labels("Pascal VOC", told, "detection", samples, troubles=troubles)
 
@@ -118,7 +118,7 @@ def _unlisted(tree: Tree, samples: list[Sample], listed: dict[str, set[str]]) ->
 def _splits(tree: Tree, name: str, stem: str, listed: dict[str, set[str]], folders: dict[str, str]) -> tuple[str, ...]:
     own = listed.get(stem)
     folder = folders.get(tree.inner(name).rpartition("/")[0], "")
-    return tuple(sorted(own)) if own else (folder,) if folder else ()
+    return tuple(ordered(own)) if own else (folder,) if folder else ()
 
 
 def _stem(name: str) -> str:

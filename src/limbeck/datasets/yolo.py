@@ -50,7 +50,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     boxes = sum(len(sample.things) for sample in samples)
     told = f"YOLO: {len(pairs):,} txt files, {boxes:,} objects, {len(classes)} classes{told}"
     troubles += _counted(table, classes, told)
-    return Labels("YOLO", told, "detection", samples, classes, troubles=troubles, first=0)
+    return Labels("YOLO", told, "detection", samples, classes, troubles=troubles, first=0, shares=True)
 
 
 def _text_of(image: str, texts: set[str]) -> str:
