@@ -1,5 +1,6 @@
 """The page as a person sees it: opened in a real browser, looked at as a picture."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from browser import CHROMIUM, Tab, visit
 from PIL import Image
 from samples import full_page, hostile_page
 
-from limbeck.report.page import Page, write_report
+from limbeck.report.page import Page, Unfinished, write_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: apt-get install chromium")]
 
@@ -97,3 +98,21 @@ def test_hostile_names_stay_text_and_within_the_page(tmp_path: Path) -> None:
         assert await tab.evaluate(OVERHANG) <= 0
 
     opened(tmp_path, hostile_page(), act)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_where_an_unfinished_run_stands_is_seen(tmp_path: Path, width: int) -> None:
+    resume = "limbeck distill --out " + "a-folder-with-a-long-name/" * 6 + " --resume"
+    unfinished = Unfinished(done=60, steps=600, resume=resume, written="2026-01-01 12:00")
+
+    async def act(tab: Tab) -> None:
+        for scheme in ("light", "dark"):
+            await tab.look(width, scheme)
+            assert await tab.evaluate(OVERHANG) <= 0
+            bar = brightness(await tab.picture(".unfinished progress"))
+            row = bar[bar.shape[0] // 2]
+            done = np.abs(row - row[-10]) > 40
+            assert 0.05 < done.mean() < 0.15, "a tenth of it is done"
+            assert done[: len(row) // 20].mean() > 0.8
+
+    opened(tmp_path, dataclasses.replace(full_page(), unfinished=unfinished), act)
