@@ -1,10 +1,12 @@
-"""What the teacher says of each photo of a gallery: shard by shard, one file a shard, each photo read once."""
+"""What the teacher says of each photo of a gallery, and which excluded photo it is the same as: a file a shard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from limbeck.alike.look import Look, look
+from limbeck.alike.side import Match, Side
+from limbeck.alike.thresholds import NEAR_DUPLICATE, SAME_SCENE, Thresholds
 from limbeck.console import console
 from limbeck.errors import RunError, TeacherError
 from limbeck.files import replacing
@@ -21,21 +26,30 @@ from limbeck.images.mapping import map_shards
 from limbeck.images.prepare import centre_view
 from limbeck.images.sources import reason_of
 from limbeck.ssld.choosing import UNIT
+from limbeck.ssld.features import Sight
 from limbeck.ssld.gallery import Gallery
-from limbeck.ssld.teacher import Teacher, TeacherSpec
+from limbeck.ssld.teacher import TeacherSpec
 
 SCORED = pa.schema(
     [
         ("key", pa.binary(16)),
         ("best", pa.int32()),
         ("score", pa.int32()),
+        ("other", pa.int32()),
+        ("level", pa.uint8()),
+        ("how", pa.uint8()),
+        ("inliers", pa.int32()),
+        ("mirrored", pa.bool_()),
         ("reason", pa.large_string()),
     ]
 )
+LEVELS = ("", NEAR_DUPLICATE, SAME_SCENE)
+HOWS = ("", "same bytes", "hash", "sift")
+NONE = -1
+
 _VERSION = "1"  # another one makes every shard be scored anew
 _BATCH = 32
 _FEW = 300  # fewer are scored sooner than a worker starts
-_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -50,21 +64,50 @@ class Asked:
     def identity(self) -> str:
         return f"{self.spec.fingerprint} {self.precision}"
 
-    def teacher(self) -> Teacher:
-        """Loaded once in each process."""
-        known = _loaded.get((self.identity, self.device))
-        if known is None:
-            quiet, console.quiet = console.quiet, True  # the process that looked at it first has told
+    def sight(self, *, shown: bool = False) -> Sight:
+        """Loaded once in each process; only the first of them tells of it."""
+        place = self.identity, self.device
+        if place not in _loaded:
+            quiet, console.quiet = console.quiet, console.quiet or not shown
             try:
-                known = self.spec.load(self.device, self.precision)
+                sight = Sight(self.spec.load(self.device, self.precision))
             finally:
                 console.quiet = quiet
             _loaded.clear()
-            _loaded[self.identity, self.device] = known
-        return known
+            _loaded[place] = sight
+        return _loaded[place]
+
+    def embed(self, photos: Sequence[Tensor]) -> NDArray[np.float32]:
+        """What the teacher sees of decoded photos, float32 [b, d]."""
+        with one_thread(self.device):
+            sight = self.sight()
+            views = [torch.stack([centre_view(each, photo) for photo in photos]) for each in sight.teacher.preprocesses]
+            _, features = sight.evaluate(views)
+        assert features is not None
+        return features.numpy()
 
 
-_loaded: dict[tuple[str, str], Teacher] = {}
+_loaded: dict[tuple[str, str], Sight] = {}
+
+
+@dataclass(frozen=True)
+class Excluding:
+    """The photos that must not be learned from, and when a photo counts as one of them."""
+
+    home: Path  # of a Side
+    identity: str
+    signature: str
+    thorough: bool = False
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def match(self, looks: list[Look], features: Tensor | None, keys: NDArray[np.uint8]) -> list[Match | None]:
+        embeddings = features.numpy() if features is not None and self.signature == "embedding" else None
+        return _side(self.home).match(looks, embeddings, self.thresholds, keys=keys, thorough=self.thorough)
+
+
+@lru_cache(maxsize=1)
+def _side(home: Path) -> Side:
+    return Side.open(home)
 
 
 @dataclass(frozen=True)
@@ -73,6 +116,7 @@ class ScoreShard:
 
     photos: ImageSet
     asked: Asked
+    excluding: Excluding | None
     result: Path
 
     @property
@@ -90,62 +134,120 @@ class ScoreShard:
 
 @dataclass(frozen=True)
 class Scores:
-    """A row for each photo of a Gallery: best class and score in millionths (-1 where unreadable, with the reason)."""
+    """A row for each photo of a Gallery: best class and score in millionths, -1 where unreadable, with the reason.
+
+    `other` is the row of the excluded side that a photo is the same as, or -1; `level` and `how` are places in LEVELS
+    and HOWS.
+    """
 
     best: NDArray[np.int32]
     score: NDArray[np.int32]
+    other: NDArray[np.int32]
+    level: NDArray[np.uint8]
+    how: NDArray[np.uint8]
+    inliers: NDArray[np.int32]
+    mirrored: NDArray[np.bool_]
     unreadable: dict[int, str]
+
+    @classmethod
+    def unmatched(cls, best: NDArray[np.int32], score: NDArray[np.int32]) -> "Scores":
+        """Of photos that were compared with no others."""
+        none = np.zeros(len(best), np.int32)
+        small = np.zeros(len(best), np.uint8)
+        return cls(best, score, none - 1, small, small.copy(), none, np.zeros(len(best), bool), {})
 
 
 def score_gallery(
-    gallery: Gallery, asked: Asked, home: Path, *, engine: str = "plain", workers: int | None = None, shown: bool = True
+    gallery: Gallery,
+    asked: Asked,
+    excluding: Excluding | None,
+    home: Path,
+    *,
+    engine: str = "plain",
+    workers: int | None = None,
+    shown: bool = True,
 ) -> Scores:
     """Ask the teacher about every photo; shards that are finished already are only read."""
-    shards = list(_shards(gallery, asked, home))
+    shards = list(shards_of(gallery, asked, excluding, home))
     left = [shard for shard in shards if not shard.result.exists()]
     if sum(len(shard.photos) for shard in left) < _FEW and engine == "plain":
         workers = 0
-    if shown and left and len(left) < len(shards):
+    if shown and len(left) < len(shards):
         console.print(f"{len(shards) - len(left):,} of {len(shards):,} shards are scored already")
     for _ in map_shards(score_shard, left, engine, workers=workers, shown=shown, title="scoring, in shards"):
         pass
     return _gather(gallery, shards)
 
 
+def shards_of(gallery: Gallery, asked: Asked, excluding: Excluding | None, home: Path) -> Iterator[ScoreShard]:
+    """The shards of a gallery; what an outcome depends on names its file."""
+    compared = (excluding.identity, excluding.signature, excluding.thorough, excluding.thresholds) if excluding else ()
+    for start, stop in gallery.parts:
+        photos = gallery.part(start, stop)
+        told = f"{_VERSION} {asked.identity} {compared} {photos.fingerprint()}"
+        name = blake2b(told.encode(), digest_size=16).hexdigest()
+        yield ScoreShard(photos, asked, excluding, home / f"{name}.arrow")
+
+
 def score_shard(shard: ScoreShard) -> Path:
     """Score the photos of a shard, in fixed slices, and keep the outcome."""
-    rows: list[tuple[int, int, str]] = []
+    if shard.result.exists():
+        return shard.result
+    rows: list[tuple[Any, ...]] = []
     settled = True
     with one_thread(shard.asked.device):
-        teacher = shard.asked.teacher()
         for start in range(0, len(shard.photos), _BATCH):
-            indices = range(start, min(start + _BATCH, len(shard.photos)))
-            views: list[list[Tensor]] = []
-            reasons: list[str] = []
-            for index in indices:
-                reason = ""
-                try:
-                    photo = decode(shard.photos.read(index))
-                    views.append([centre_view(preprocess, photo) for preprocess in teacher.preprocesses])
-                except Unreadable as error:
-                    reason = str(error)
-                except OSError as error:
-                    reason, settled = reason_of(error), False
-                reasons.append(reason)
-            answers = iter(best_classes(teacher.evaluate([torch.stack(each) for each in zip(*views)])) if views else ())
-            rows += [(_NONE, _NONE, reason) if reason else (*next(answers), "") for reason in reasons]
+            part, whole = _score_slice(shard, range(start, min(start + _BATCH, len(shard.photos))))
+            rows += part
+            settled &= whole
     result = shard.result if settled else shard.unsettled
-    best, score, reason_column = zip(*rows)
-    keys = pa.array([key.tobytes() for key in shard.photos.keys], pa.binary(16))
     with replacing(result) as temporary, pa.ipc.new_file(str(temporary), SCORED) as writer:
-        writer.write_batch(pa.record_batch([keys, list(best), list(score), list(reason_column)], schema=SCORED))
+        writer.write_batch(pa.record_batch(list(map(list, zip(*rows))), schema=SCORED))
     return result
 
 
-def best_classes(log_probabilities: Tensor) -> Iterator[tuple[int, int]]:
+def _score_slice(shard: ScoreShard, indices: range) -> tuple[list[tuple[Any, ...]], bool]:
+    """One row of SCORED for each photo, read once; and whether each could be read, or never will be."""
+    sight, excluding = shard.asked.sight(), shard.excluding
+    views: list[list[Tensor]] = []
+    looks: list[Look] = []
+    reasons, settled = [], True
+    for index in indices:
+        reason = ""
+        try:
+            photo = decode(shard.photos.read(index))
+            views.append([centre_view(preprocess, photo) for preprocess in sight.teacher.preprocesses])
+            if excluding:
+                looks.append(look(photo, local=excluding.signature == "local"))
+        except Unreadable as error:
+            reason = str(error)
+        except OSError as error:
+            reason, settled = reason_of(error), False
+        reasons.append(reason)
+    keys = shard.photos.keys[indices.start : indices.stop]
+    found: Iterator[tuple[Any, ...]] = iter(())
+    if views:
+        answers, features = sight.evaluate([torch.stack(each) for each in zip(*views)])
+        there = keys[[not reason for reason in reasons]]
+        matches = excluding.match(looks, features, there) if excluding else [None] * len(views)
+        found = zip(best_classes(answers), map(_matched, matches))
+    rows = []
+    for key, reason in zip(keys, reasons):
+        answer, match = ((NONE, NONE), _matched(None)) if reason else next(found)
+        rows.append((key.tobytes(), *answer, *match, reason))
+    return rows, settled
+
+
+def _matched(match: Match | None) -> tuple[int, int, int, int, bool]:
+    if match is None:
+        return NONE, 0, 0, 0, False
+    return match.other, LEVELS.index(match.level), HOWS.index(match.how), match.inliers, match.mirrored
+
+
+def best_classes(log_probabilities: Tensor) -> list[tuple[int, int]]:
     """(best class, its probability in millionths) of each row.
 
-    >>> list(best_classes(torch.tensor([[0.25, 0.75]]).log()))
+    >>> best_classes(torch.tensor([[0.25, 0.75]]).log())
     [(1, 750000)]
     """
     answers = log_probabilities.float().cpu().numpy()
@@ -157,7 +259,7 @@ def best_classes(log_probabilities: Tensor) -> Iterator[tuple[int, int]]:
         )
     best = answers.argmax(axis=1)
     top = np.exp(answers[np.arange(len(answers)), best].astype(np.float64))
-    return zip(best.tolist(), np.rint(np.minimum(top, 1) * UNIT).astype(np.int32).tolist())
+    return list(zip(best.tolist(), np.rint(np.minimum(top, 1) * UNIT).astype(int).tolist()))
 
 
 @contextmanager
@@ -172,23 +274,16 @@ def one_thread(device: str) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _shards(gallery: Gallery, asked: Asked, home: Path) -> Iterator[ScoreShard]:
-    for start, stop in gallery.parts:
-        photos = gallery.part(start, stop)
-        told = f"{_VERSION} {asked.identity} {photos.fingerprint()}"
-        name = blake2b(told.encode(), digest_size=16).hexdigest()
-        yield ScoreShard(photos, asked, home / "scores" / f"{name}.arrow")
-
-
-def _gather(gallery: Gallery, shards: list[ScoreShard]) -> Scores:
-    best, score = np.full(len(gallery), _NONE, np.int32), np.full(len(gallery), _NONE, np.int32)
-    unreadable: dict[int, str] = {}
+def _gather(gallery: Gallery, shards: Sequence[ScoreShard]) -> Scores:
+    scores = Scores.unmatched(*(np.full(len(gallery), NONE, np.int32) for _ in range(2)))
+    columns = [name for name in SCORED.names if name not in ("key", "reason")]
     for (start, stop), shard in zip(gallery.parts, shards, strict=True):
         batch = _read(shard)
-        best[start:stop], score[start:stop] = (batch.column(name).to_numpy() for name in ("best", "score"))
-        for row in np.flatnonzero(score[start:stop] == _NONE).tolist():
-            unreadable[start + row] = batch.column("reason")[row].as_py()
-    return Scores(best, score, unreadable)
+        for name in columns:
+            getattr(scores, name)[start:stop] = batch.column(name).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(scores.score[start:stop] == NONE).tolist():
+            scores.unreadable[start + row] = batch.column("reason")[row].as_py()
+    return scores
 
 
 def _read(shard: ScoreShard) -> pa.RecordBatch:

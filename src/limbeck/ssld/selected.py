@@ -1,7 +1,6 @@
 """A selection on disk: which photos it holds, and what became of every other."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from limbeck.files import replacing
 from limbeck.images.imageset import ImageSet
 from limbeck.images.sources import MANIFEST
-from limbeck.ssld import choosing
-from limbeck.ssld.choosing import UNIT, Choice
+from limbeck.ssld.choosing import KEPT, UNIT
 from limbeck.ssld.gallery import Gallery
-from limbeck.ssld.scoring import Scores
+from limbeck.ssld.gates import COPY, UNREADABLE, WHY, Selection
+from limbeck.ssld.scoring import HOWS, LEVELS, NONE
 
 DECISIONS = pa.schema(
     [
@@ -28,106 +27,100 @@ DECISIONS = pa.schema(
         ("rank", pa.int32()),
         ("kept", pa.bool_()),
         ("why", pa.string()),
-        ("of", pa.large_string()),  # the photo that it is nearly the same as
+        ("of", pa.large_string()),  # the photo that it is the same as
         ("detail", pa.large_string()),
     ]
 )
-WHY = {
-    choosing.KEPT: "kept",
-    choosing.BELOW_SCORE: "below min-score",
-    choosing.BELOW_CUT: "below the cut",
-    choosing.BALANCE: "balance",
-}
-UNREADABLE, SAME_BYTES = "unreadable", "same bytes"
+DECISIONS_FILE = "selected.parquet"
 _CHUNK = 65536
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was decided about a gallery."""
-
-    gallery: Gallery
-    scores: Scores
-    choice: Choice
-    classes: Sequence[str]
-
-    @property
-    def order(self) -> NDArray[np.int64]:
-        """All rows of the gallery by class and rank; those without rank after them, those without class at the end."""
-        last = np.iinfo(np.int32).max
-        rank = np.where(self.choice.rank > 0, self.choice.rank, last)
-        best = np.where(self.scores.best >= 0, self.scores.best, last)
-        return np.lexsort((rank, best))
-
-    @property
-    def kept(self) -> NDArray[np.int64]:
-        """The rows of the gallery that are kept, by class and rank."""
-        order = self.order
-        kept: NDArray[np.int64] = order[self.choice.verdict[order] == choosing.KEPT]
-        return kept
-
-
-def write_selection(out: Path, selection: Selection) -> ImageSet:
-    """The decisions and, after them, the manifest: where the manifest is, all is whole."""
-    write_decisions(out / "selected.parquet", selection)
-    gallery = selection.gallery
-    gallery.images.take(gallery.rows[selection.kept]).save(out / MANIFEST)
-    return ImageSet(out / MANIFEST)
+_WORDS = pa.array([WHY.get(code, "") for code in range(max(WHY) + 1)])
 
 
 def write_decisions(file: Path, selection: Selection) -> None:
-    """One row for each file of the gallery, by class and rank."""
+    """One row for each file of the gallery: by class and rank, then what has no rank or class, copies, unread files."""
     with replacing(file) as temporary, pq.ParquetWriter(temporary, DECISIONS, compression="zstd") as writer:
         for batch in _decisions(selection):
             writer.write_batch(batch)
 
 
+def write_manifest(out: Path, selection: Selection) -> ImageSet:
+    """The kept photos, as every command takes them; written last: where the manifest is, all is whole."""
+    gallery = selection.gallery
+    gallery.images.take(gallery.rows[selection.kept]).save(out / MANIFEST)
+    return ImageSet(out / MANIFEST)
+
+
 def _decisions(selection: Selection) -> Iterator[pa.RecordBatch]:
-    gallery, order = selection.gallery, selection.order
+    order = _order(selection)
     for start in range(0, len(order), _CHUNK):
         yield _scored(selection, order[start : start + _CHUNK])
+    gallery = selection.gallery
     for start in range(0, len(gallery.copies), _CHUNK):
         yield _copies(gallery, slice(start, start + _CHUNK))
     skipped = sorted((each.path, each.reason) for each in gallery.images.skipped)
     for start in range(0, len(skipped), _CHUNK):
         paths, reasons = zip(*skipped[start : start + _CHUNK])
-        yield _batch(len(paths), path=list(paths), why=UNREADABLE, detail=list(reasons))
+        yield _batch(len(paths), path=list(paths), why=WHY[UNREADABLE], detail=list(reasons))
+
+
+def _order(selection: Selection) -> NDArray[np.int64]:
+    """All rows by class and rank; those without rank after them, those without class at the end."""
+    last = np.iinfo(np.int32).max
+    rank = np.where(selection.rank > 0, selection.rank, last)
+    best = np.where(selection.scores.best >= 0, selection.scores.best, last)
+    return np.lexsort((rank, best))
 
 
 def _scored(selection: Selection, rows: NDArray[np.int64]) -> pa.RecordBatch:
-    images, scores, choice = selection.gallery.images, selection.scores, selection.choice
-    part = selection.gallery.rows[rows].tolist()
-    best, verdict = scores.best[rows], choice.verdict[rows]
-    why = np.array([WHY.get(code, UNREADABLE) for code in range(5)], object)[verdict]
+    images, scores = selection.gallery.images, selection.scores
+    best, rank, fate = scores.best[rows], selection.rank[rows], selection.fate[rows]
+    part = selection.gallery.rows[rows]
     return _batch(
         len(rows),
-        path=[images.path(row) for row in part],
-        key=[key.tobytes() for key in images.keys[selection.gallery.rows[rows]]],
-        **{"class": pa.array(best, pa.int32(), mask=best < 0)},
-        class_name=_names(best, selection.classes),
+        path=_paths(images, part),
+        key=_keys(images, part),
+        **{"class": pa.array(best, mask=best < 0)},
+        class_name=pa.DictionaryArray.from_arrays(pa.array(best, mask=best < 0), pa.array(selection.classes)),
         score=pa.array(scores.score[rows] / UNIT, mask=best < 0),
-        rank=pa.array(choice.rank[rows], mask=choice.rank[rows] == 0),
-        kept=verdict == choosing.KEPT,
-        why=why.tolist(),
-        detail=[scores.unreadable.get(row) for row in rows.tolist()],
+        rank=pa.array(rank, mask=rank == 0),
+        kept=fate == KEPT,
+        why=_WORDS.take(pa.array(fate)),
+        of=[_twin(selection, row) for row in rows.tolist()],
+        detail=[_detail(selection, row) for row in rows.tolist()],
     )
 
 
-def _names(best: NDArray[np.int32], classes: Sequence[str]) -> pa.DictionaryArray:
-    codes = pa.array(best, pa.int32(), mask=best < 0)
-    return pa.DictionaryArray.from_arrays(codes, pa.array(list(classes), pa.string()))
+def _twin(selection: Selection, row: int) -> str | None:
+    """The photo that a photo is the same as: an excluded one, or one of the gallery."""
+    if selection.excluded is not None and selection.scores.other[row] != NONE:
+        return selection.excluded.path(int(selection.scores.other[row]))
+    twin = int(selection.twin[row])
+    return None if twin == NONE else selection.gallery.images.path(int(selection.gallery.rows[twin]))
+
+
+def _detail(selection: Selection, row: int) -> str | None:
+    scores = selection.scores
+    if scores.other[row] == NONE:
+        return scores.unreadable.get(row)
+    told = [LEVELS[scores.level[row]], HOWS[scores.how[row]]]
+    if scores.inliers[row]:
+        told.append(f"{scores.inliers[row]} points")
+    return ", ".join(told + ["mirrored"] * bool(scores.mirrored[row]))
 
 
 def _copies(gallery: Gallery, part: slice) -> pa.RecordBatch:
-    rows = gallery.copies[part]
-    stay = gallery.rows[gallery.copied[part]].tolist()
-    return _batch(
-        len(rows),
-        path=[gallery.images.path(row) for row in rows.tolist()],
-        key=[key.tobytes() for key in gallery.images.keys[rows]],
-        why=SAME_BYTES,
-        of=[gallery.images.path(row) for row in stay],
-    )
+    rows, stay = gallery.copies[part], gallery.rows[gallery.copied[part]]
+    paths = _paths(gallery.images, rows)
+    return _batch(len(rows), path=paths, key=_keys(gallery.images, rows), why=COPY, of=_paths(gallery.images, stay))
+
+
+def _paths(images: ImageSet, rows: NDArray[np.int64]) -> list[str]:
+    return [images.path(row) for row in rows.tolist()]
+
+
+def _keys(images: ImageSet, rows: NDArray[np.int64]) -> pa.FixedSizeBinaryArray:
+    keys = np.ascontiguousarray(images.keys[rows])
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(rows), [None, pa.py_buffer(keys)])
 
 
 def _batch(count: int, **columns: Any) -> pa.RecordBatch:
