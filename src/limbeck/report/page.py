@@ -184,11 +184,12 @@ def _tiles(page: Page) -> list[Tile]:
         note += f" ({teacher.top1_note})" if teacher.top1 is not None and teacher.top1_note else ""
         tiles.append(Tile("Top-1 accuracy", words.percent(top1), note))
     if student.megabytes is not None:
-        note = words.times(teacher.megabytes, student.megabytes, "smaller than the teacher", "larger than the teacher")
+        megabytes = teacher.megabytes, student.megabytes
+        note = words.times(*megabytes, "smaller than the teacher", "larger than the teacher", "as the teacher")
         tiles.append(Tile("Size", f"{words.three_digits(student.megabytes)} MB", note))
     if student.images_per_second is not None:
         speeds = student.images_per_second, teacher.images_per_second
-        note = words.times(*speeds, "faster than the teacher", "slower than the teacher")
+        note = words.times(*speeds, "faster than the teacher", "slower than the teacher", "as the teacher")
         tiles.append(Tile("Images a second", words.count(student.images_per_second), note))
     return tiles
 

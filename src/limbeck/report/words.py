@@ -56,7 +56,7 @@ def thousandths(number: float) -> str:
     return f"{number:.3f}" if _known(number) else DASH
 
 
-def times(larger: float | None, smaller: float | None, more: str, less: str) -> str:
+def times(larger: float | None, smaller: float | None, more: str, less: str, other: str = "") -> str:
     """How one number compares with another; empty where that cannot be said.
 
     >>> times(100, 25, "smaller", "larger"), times(1, 2, "smaller", "larger"), times(1.04, 1, "smaller", "larger")
@@ -66,7 +66,7 @@ def times(larger: float | None, smaller: float | None, more: str, less: str) -> 
         return ""
     ratio = larger / smaller
     if 0.95 < ratio < 1.05:
-        return "about the same"
+        return f"about the same {other}".rstrip()
     return f"{three_digits(ratio)}× {more}" if ratio >= 1 else f"{three_digits(1 / ratio)}× {less}"
 
 
