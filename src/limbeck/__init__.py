@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from limbeck.commands.models import models
     from limbeck.commands.predict import predict
     from limbeck.commands.select import select
+    from limbeck.commands.teach import teach
 
-__all__ = ["demo", "distill", "doctor", "evaluate", "load", "models", "predict", "select"]
+__all__ = ["demo", "distill", "doctor", "evaluate", "load", "models", "predict", "select", "teach"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """One table: verb -> command. A verb's options are the fields of its options dataclass."""
 
+import signal
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,6 +20,7 @@ class Command:
     options: str
     run: str
     about: str
+    start: str = ""  # what makes the defaults from --recipe, --config and the run of --resume
 
 
 COMMANDS = {
@@ -26,6 +28,13 @@ COMMANDS = {
         "limbeck.ssld.options:Distill",
         "limbeck.commands.distill:run",
         "pour a teacher into a student, with photos that need no labels",
+        start="limbeck.commands.distill:starting_point",
+    ),
+    "teach": Command(
+        "limbeck.ssld.teach_options:Teach",
+        "limbeck.commands.teach:run",
+        "make a teacher's soft labels ahead of time, on one machine or many",
+        start="limbeck.commands.teach:starting_options",
     ),
     "select": Command(
         "limbeck.ssld.select_options:Select",
@@ -61,6 +70,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         dispatch(arguments)
     except Interrupted as stopped:
+        if argv is None:  # what is left is to say so: no further Ctrl-C may turn that into a traceback
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         errors.print(str(stopped), markup=False)
         sys.exit(130)
     except LimbeckError as error:
@@ -86,7 +97,7 @@ def dispatch(arguments: list[str]) -> None:
     if verb not in COMMANDS:
         raise unknown_name("command", verb, COMMANDS, hint="limbeck --help")
     command = COMMANDS[verb]
-    default = _starting_point(rest) if verb == "distill" and not set(HELP) & set(rest) else None
+    default = _starting_point(command.start, rest) if command.start and not set(HELP) & set(rest) else None
     chosen = tyro.cli(
         _attribute(command.options),
         prog=f"limbeck {verb}",
@@ -103,12 +114,10 @@ def usage() -> str:
     return "\n".join([*lines, "", "limbeck COMMAND --help lists the options of a command."])
 
 
-def _starting_point(arguments: list[str]) -> Any:
+def _starting_point(start: str, arguments: list[str]) -> Any:
     """The options of --recipe, --config or the run of --resume, which the other options of the line then change."""
-    from limbeck.commands.distill import starting_point
-
     resumed = _value("--out", arguments) if "--resume" in arguments else ""
-    return starting_point(_value("--recipe", arguments), _value("--config", arguments), resumed)
+    return _attribute(start)(_value("--recipe", arguments), _value("--config", arguments), resumed)
 
 
 def _value(flag: str, arguments: list[str]) -> str:

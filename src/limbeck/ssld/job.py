@@ -104,7 +104,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         every = epochs_between(order.steps_per_epoch, options.batch, evaluated)
         options = replace(options, evaluate_every=every)
     plan = make_plan(options, order.steps_per_epoch)
-    policy = view_policy(options, student, teaching)
+    policy = view_policy(options, student.preprocess.size, teaching)
     store = open_store(options, policy, teaching, photos.keys) if options.views and teaching else None
     options = replace(options, keep_top=store.stamp.keep if store is not None else 0)
     feed = Feed(
@@ -164,10 +164,10 @@ def soft_label_step(
     return SoftLabelStep(model, inputs, distance(options), options.loss.replace("-", "_"), source)
 
 
-def view_policy(options: Distill, student: Student, teaching: Teaching | None) -> ViewPolicy:
-    """Views are rendered at the larger of the two input sizes, and reduced for the other."""
+def view_policy(options: Distill, size: tuple[int, int], teaching: Teaching | None) -> ViewPolicy:
+    """Views are rendered at the larger of the student's size and the teacher's, and reduced for the other."""
     return ViewPolicy(
-        size=max(teaching.facts.size if teaching else 0, *student.preprocess.size),
+        size=max(teaching.facts.size if teaching else 0, *size),
         scale=options.crop_scale,
         ratio=options.crop_ratio,
         flip=options.flip,

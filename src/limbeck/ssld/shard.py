@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.files import write_atomically
-from limbeck.ssld.codes import Records, label_layout
+from limbeck.records import SoftLabels
+from limbeck.ssld.codes import Records, label_layout, pack
 
 SUFFIX = ".labels"
+PART = "part-"  # what files begin with that are made ahead of time, and then made few
 _MAGIC = b"limbeckL"
 _DIGEST = 16
 _START = len(_MAGIC) + _DIGEST
@@ -69,6 +71,13 @@ class Block:
     def __len__(self) -> int:
         return len(self.first)
 
+    def __getitem__(self, rows: Any) -> "Block":
+        return Block(self.first[rows], self.records[rows])
+
+    @property
+    def names(self) -> Names:
+        return Names(self.first, self.records["second"], self.records["number"])
+
     @cached_property
     def _span(self) -> tuple[int, int]:
         numbers = self.records["number"]
@@ -106,22 +115,33 @@ def layout(classes: int, keep: int) -> np.dtype[Any]:
     return np.dtype([("second", "<u8"), ("number", "<u4"), *label_layout(classes, keep)])
 
 
-def sorted_block(first: NDArray[np.uint64], records: Records) -> Block:
-    order = np.lexsort((records["number"], records["second"], first))
-    return Block(first[order], records[order])
+def block_of(keys: Keys, numbers: Numbers, labels: SoftLabels) -> Block:
+    """Labels as they come."""
+    names, packed = Names.of(keys, numbers), pack(labels)
+    records = np.empty(len(names), layout(labels.classes, labels.log_probability.shape[1]))
+    records["second"], records["number"] = names.second, names.number
+    for name in packed.dtype.names or ():
+        records[name] = packed[name]
+    return Block(names.first, records)
+
+
+def sorted_block(block: Block) -> Block:
+    order = np.lexsort((block.records["number"], block.records["second"], block.first))
+    return block[order]
 
 
 def merge(blocks: list[Block]) -> Block:
-    return sorted_block(np.concatenate([block.first for block in blocks]), np.concatenate([b.records for b in blocks]))
+    first = np.concatenate([block.first for block in blocks])
+    return sorted_block(Block(first, np.concatenate([block.records for block in blocks])))
 
 
 def shard_bytes(count: int, kind: np.dtype[Any]) -> int:
     return count * (8 + kind.itemsize)
 
 
-def write_shard(folder: Path, block: Block, facts: dict[str, Any]) -> Path:
-    """One new file; its name is of no other process or machine."""
-    path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+def write_shard(folder: Path, block: Block, facts: dict[str, Any], name: str = "") -> Path:
+    """One new file; without a name for its content, under one that is of no other process or machine."""
+    path = folder / (name or f"{uuid.uuid4().hex}{SUFFIX}")
     write_atomically(path, lambda stream: _write(stream, block, facts))
     return path
 

@@ -7,6 +7,7 @@ and machines at once. Its files are mapped into memory, so that memory does not 
 import contextlib
 import shutil
 import time
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from limbeck.console import console, progress
 from limbeck.errors import RunError, StoreError, counted
 from limbeck.records import Skipped, SoftLabels
-from limbeck.ssld.codes import default_keep, encode, pack, unpack
+from limbeck.ssld.codes import default_keep, encode, unpack
 from limbeck.ssld.shard import (
+    PART,
     PIECE,
     SUFFIX,
     Block,
@@ -25,6 +27,7 @@ from limbeck.ssld.shard import (
     Keys,
     Names,
     Numbers,
+    block_of,
     layout,
     merge,
     open_shard,
@@ -120,12 +123,7 @@ class SoftLabelStore:
 
     def held(self, keys: Keys, numbers: Numbers) -> NDArray[np.bool_]:
         """For which of these views there is a label."""
-        held = np.zeros(len(keys), bool)
-        names = Names.of(keys, numbers)
-        for rows, _, _ in self._find(names):
-            held[rows] = True
-        self._release(names)
-        return held
+        return self._has(Names.of(keys, numbers))
 
     def add(self, keys: Keys, numbers: Numbers, labels: SoftLabels) -> None:
         """Labels to keep, on disk after the next commit, which comes by itself when many wait. Those that are there
@@ -133,18 +131,15 @@ class SoftLabelStore:
         assert len(keys) == len(numbers) == len(labels)
         assert labels.classes == self.stamp.classes
         assert labels.log_probability.shape[1] == self.stamp.keep
-        names, packed = Names.of(keys, numbers), pack(labels)
-        records = np.empty(len(names), self._kind)
-        records["second"], records["number"] = names.second, names.number
-        for name in packed.dtype.names or ():
-            records[name] = packed[name]
-        new = ~self.held(keys, numbers)
+        block = block_of(keys, numbers, labels)
         _, once = np.unique(
-            np.stack([names.first, names.second, names.number.astype(np.uint64)]), return_index=True, axis=1
+            np.stack([block.first, block.records["second"], block.records["number"].astype(np.uint64)]),
+            return_index=True,
+            axis=1,
         )
-        fresh = np.intersect1d(once, np.flatnonzero(new))
+        fresh = np.intersect1d(once, np.flatnonzero(~self._has(block.names)))
         if len(fresh):
-            self._pending.append(sorted_block(names.first[fresh], records[fresh]))
+            self._pending.append(sorted_block(block[fresh]))
         while len(self._pending) > 1 and _alike(*self._pending[-2:]):
             self._pending[-2:] = [merge(self._pending[-2:])]
         if self.bytes_for(sum(map(len, self._pending))) >= _PENDING_BYTES:
@@ -173,6 +168,24 @@ class SoftLabelStore:
                     (self.root / name).unlink()
             self._own[-2:] = [written]
 
+    def gather(self) -> None:
+        """Make few large files of the many that were made ahead of time; what is there twice is left out."""
+        parts = {name: self._shards.pop(name) for name in sorted(self._shards) if name.startswith(PART)}
+        for names in _groups({name: self.bytes_for(len(block)) for name, block in parts.items()}):
+            fresh = [parts[name][~self._has(parts[name].names)] for name in names]
+            try:
+                if any(map(len, fresh)):
+                    self._write(
+                        merge(fresh), f"{blake2b(' '.join(names).encode(), digest_size=16).hexdigest()}{SUFFIX}"
+                    )
+            except StoreError:  # no space for it: everything is on disk all the same
+                self._shards |= parts
+                return
+            for name in names:
+                del parts[name]
+                with contextlib.suppress(OSError):
+                    (self.root / name).unlink()
+
     def refresh(self) -> None:
         """See what other processes have written since."""
         there = {path.name for path in self.root.glob(f"*{SUFFIX}")}
@@ -186,6 +199,13 @@ class SoftLabelStore:
 
     def _blocks(self) -> list[Block]:
         return [*self._shards.values(), *self._pending]
+
+    def _has(self, names: Names) -> NDArray[np.bool_]:
+        held = np.zeros(len(names), bool)
+        for rows, _, _ in self._find(names):
+            held[rows] = True
+        self._release(names)
+        return held
 
     def _release(self, names: Names) -> None:
         for block in self._shards.values():
@@ -209,9 +229,9 @@ class SoftLabelStore:
                 names = names[np.delete(np.arange(len(names)), here)]
         return found
 
-    def _write(self, block: Block) -> str:
+    def _write(self, block: Block, name: str = "") -> str:
         try:
-            path = write_shard(self.root, block, self._facts)
+            path = write_shard(self.root, block, self._facts, name)
         except RunError as full:
             raise StoreError(
                 f"no space left for {counted(len(block), 'soft label')} in {self.root}",
@@ -245,6 +265,19 @@ class SoftLabelStore:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                     path.unlink()
+
+
+def _groups(sizes: dict[str, int]) -> list[list[str]]:
+    """Names of neighbours whose sizes together make a file."""
+    groups: list[list[str]] = []
+    room = 0
+    for name, size in sizes.items():
+        if size > room:
+            groups.append([])
+            room = _SHARD_BYTES
+        groups[-1].append(name)
+        room -= size
+    return groups
 
 
 def _alike(earlier: Block, later: Block) -> bool:
