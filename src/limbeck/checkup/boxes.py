@@ -15,7 +15,7 @@ from limbeck.datasets.rle import mask_of
 from limbeck.errors import counted
 
 _MOST_OVER = 1.0  # pixels that rounding may put a box beyond the edge
-_MOSTLY = 0.9
+_MOSTLY, _OFTEN = 0.9, 0.1  # of a set's boxes
 _LEAST_POINTS = 6  # numbers of a polygon: three corners
 
 
@@ -260,7 +260,7 @@ def _scaled(case: Case) -> list[tuple[Labels, str, str]]:
             )
         elif not labels.shares and _mostly(boxes, lambda each: 0 < max(each.box) <= 1):
             title, cure = "boxes in shares of the image, where pixels are expected", "multiply by width and height"
-        elif labels.format == "COCO" and _mostly(boxes, _as_corners) and any(map(_sticks_out, boxes)):
+        elif labels.format == "COCO" and _mostly(boxes, _as_corners) and _often(boxes, _sticks_out):
             title = "boxes as left, top, right, bottom, where left, top, width, height are expected"
             cure = "subtract left and top from the last two numbers"
         if title:
@@ -279,8 +279,12 @@ def _sticks_out(each: Object) -> bool:
     return max(-left, -top, right - each.width, bottom - each.height) > _MOST_OVER
 
 
-def _mostly(numbers: list[Object], fits: Callable[[Object], bool]) -> bool:
-    return bool(numbers) and sum(map(fits, numbers)) > _MOSTLY * len(numbers)
+def _mostly(boxes: list[Object], fits: Callable[[Object], bool]) -> bool:
+    return bool(boxes) and sum(map(fits, boxes)) > _MOSTLY * len(boxes)
+
+
+def _often(boxes: list[Object], fits: Callable[[Object], bool]) -> bool:
+    return sum(map(fits, boxes)) > _OFTEN * len(boxes)
 
 
 def _flat(each: Object) -> bool:

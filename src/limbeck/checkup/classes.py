@@ -298,7 +298,7 @@ def _learned(used: Mapping[str, Used]) -> dict[str, int]:
     splits = set().union(*(each.by_split for each in used.values())) if used else set()
     if "train" in splits:
         return {name: each.by_split["train"] for name, each in used.items()}
-    return {name: each.total for name, each in used.items()}
+    return {name: each.total - each.by_split[AGAINST] for name, each in used.items()}
 
 
 def _moved(used: Iterable[int], low: int, high: int) -> int:

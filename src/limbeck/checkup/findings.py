@@ -7,6 +7,7 @@ from typing import NamedTuple
 from limbeck.datasets.records import Box
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
+_FIRST = ("exact-leaks", "near-duplicate-leaks", "same-scene-leaks", "conflicting-labels")  # make every score doubtful
 # error: training breaks or learns what is false; warning: it suffers, or its numbers flatter; note: good to know
 
 
@@ -46,15 +47,18 @@ class Finding:
 
 
 def ranked(findings: Sequence[Finding]) -> list[Finding]:
-    """The worst first; among equally bad ones those that concern the larger share.
+    """The worst first; among equally bad ones leaks, then those that concern the larger share.
 
     >>> note, error = (Finding(word, word, "", [], "", "") for word in (NOTE, ERROR))
     >>> [finding.check for finding in ranked([note, error])]
     ['error', 'note']
     """
-    return sorted(
-        findings, key=lambda each: (SEVERITIES.index(each.severity), -each.count / max(each.of, each.count, 1))
-    )
+
+    def badness(finding: Finding) -> tuple[int, bool, float]:
+        share = finding.count / max(finding.of, finding.count, 1)
+        return SEVERITIES.index(finding.severity), finding.check not in _FIRST, -share
+
+    return sorted(findings, key=badness)
 
 
 def are(number: int) -> str:

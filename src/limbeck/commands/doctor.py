@@ -11,12 +11,14 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from limbeck.checkup.case import open_case, with_pairs
+from limbeck.checkup.clean import clean, told
 from limbeck.checkup.examine import Diagnosis, examine
 from limbeck.checkup.words import EXAMPLES, as_json, guesses
 from limbeck.console import console
 from limbeck.errors import OptionError, counted
 from limbeck.files import write_atomically
 from limbeck.images.cache import cache_root
+from limbeck.report.doctor_page import write_doctor_page
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
@@ -65,7 +67,25 @@ def examine_and_tell(options: Doctor) -> Diagnosis:
     _tell(diagnosis)
     out = Path(options.out)
     write_atomically(out / "doctor.json", json.dumps(as_json(diagnosis), indent=1, ensure_ascii=True).encode())
+    after = _next(options, diagnosis)
+    write_doctor_page(out, diagnosis, after)
+    console.print(f"the pictures: {out / 'doctor.html'}", markup=False)
+    for _, command in after:
+        console.print(f"next: {command}", markup=False)
     return diagnosis
+
+
+def _next(options: Doctor, diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """Write the clean manifest where one is asked for, and say what to type then."""
+    if not options.write_manifest:
+        sources = shlex.join(options.data) + (f" --against {shlex.join(options.against)}" if options.against else "")
+        return [("A manifest of the sound images", f"limbeck doctor {sources} --write-manifest clean.arrow")]
+    found = clean(diagnosis)
+    found.images.save(options.write_manifest)
+    left = f"; left out: {told(found.left_out)}" if found.left_out else ""
+    console.print(f"{options.write_manifest}: {counted(len(found.images), 'image')}{left}", markup=False)
+    images = shlex.quote(options.write_manifest)
+    return [("Train on them", f"limbeck distill --images {images} --teacher TEACHER --student STUDENT --out run")]
 
 
 def _tell(diagnosis: Diagnosis) -> None:

@@ -1,0 +1,167 @@
+"""Labels and images held against each other."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.checkup.findings import ERROR, NOTE, WARNING
+from tests.checkup.conftest import Diagnose
+from tests.checkup.sets import SETS, box_of, coco, coco_content, csv, masks, photo, pixels, voc, voc_xml, yolo
+
+
+@pytest.mark.parametrize("kind", ["CSV", "COCO", "Pascal VOC", "YOLO"])
+def test_a_missing_image(kind: str, tmp_path: Path, diagnose: Diagnose) -> None:
+    root = SETS[kind](tmp_path / "set")
+    next(root.rglob("7.jpg")).unlink()
+    finding = diagnose(root)["missing-images"]
+    assert (finding.severity, finding.count) == (ERROR, 1)
+    assert "7.jpg is not there" in finding.places[0].what
+
+
+@pytest.mark.parametrize("kind", ["CSV", "COCO", "Pascal VOC", "YOLO", "masks"])
+def test_an_image_without_a_label(kind: str, tmp_path: Path, diagnose: Diagnose) -> None:
+    root = SETS[kind](tmp_path / "set")
+    photo(next(root.rglob("7.jpg")).parent / "more.jpg", 60)
+    found = diagnose(root)
+    assert list(found) == ["images-without-labels"]
+    assert (found["images-without-labels"].severity, found["images-without-labels"].count) == (WARNING, 1)
+    assert found["images-without-labels"].places[0].where.endswith("/more.jpg")
+
+
+def test_an_image_beside_class_folders(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = SETS["class folders"](tmp_path / "set")
+    photo(root / "train" / "more.jpg", 60)
+    assert list(diagnose(root)) == ["images-without-labels"]
+
+
+def test_an_empty_label_is_a_note(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "labels" / "train" / "7.txt").write_text("")
+    (root / "labels" / "train" / "8.txt").write_text("\n")
+    found = diagnose(root)
+    assert found["images-without-objects"].severity == NOTE
+    assert found["images-without-objects"].count == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [("COCO", "instances.json", "{"), ("Pascal VOC", "7.xml", "<annotation>"), ("YOLO", "data.yaml", "names: [")],
+)
+def test_a_label_file_that_cannot_be_read(kind: str, name: str, text: str, tmp_path: Path, diagnose: Diagnose) -> None:
+    root = SETS[kind](tmp_path / "set")
+    path = next(root.rglob(name))
+    path.write_text(text) if kind != "COCO" else (path.parent / "other.json").write_text(text)
+    finding = diagnose(root)["unreadable-labels"]
+    assert (finding.severity, finding.count) == (ERROR, 1)
+
+
+def test_entities_of_an_xml_are_not_expanded(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    (root / "Annotations" / "7.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>')
+    assert "entities" in diagnose(root)["unreadable-labels"].places[0].what
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps(coco_content()))
+    change(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        ("lost-annotations", lambda content: content["annotations"][3].update(image_id=99)),
+        ("repeated-ids", lambda content: content["annotations"][3].update(id=4)),
+        ("repeated-ids", lambda content: content["categories"].append({"id": 2, "name": "cow"})),
+        ("other-sizes", lambda content: content["images"][3].update(width=800)),
+        ("spelt-otherwise", lambda content: content["images"][3].update(file_name="3.JPG")),
+        ("spelt-otherwise", lambda content: content["images"][3].update(file_name="3.png")),
+    ],
+)
+def test_a_json_that_is_wrong(
+    check: str, change: Callable[[dict[str, Any]], object], tmp_path: Path, diagnose: Diagnose
+) -> None:
+    found = diagnose(coco(tmp_path / "set", changed(change)))
+    assert found[check].count == 1
+    assert set(found) <= {check, "images-without-objects", "few-examples"}
+
+
+def test_two_json_files_with_other_classes(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = coco(tmp_path / "set")
+    other = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]}
+    (root / "annotations" / "val.json").write_text(json.dumps(other))
+    assert diagnose(root)["class-lists-differ"].count == 2
+
+
+def test_an_xml_of_another_image(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    (root / "Annotations" / "7.xml").write_text(voc_xml(8, "dog", box_of(7)))
+    found = diagnose(root)
+    assert list(found) == ["other-name-inside"]
+    assert found["other-name-inside"].places[0].what == "it says 8.jpg"
+
+
+def test_lists_that_lead_nowhere(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "voc")
+    (root / "ImageSets" / "Main" / "val.txt").write_text("99\n")
+    assert list(diagnose(root)) == ["lost-list-entries"]
+    root = yolo(tmp_path / "yolo")
+    with open(root / "data.yaml", "a") as file:
+        file.write("val: images/val\n")
+    assert diagnose(root)["lost-list-entries"].places[0].what == "val: images/val is not there"
+
+
+def test_a_count_that_is_not_that_of_the_names(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "data.yaml").write_text("train: images/train\nnc: 3\nnames: [cat, dog]\n")
+    assert list(diagnose(root)) == ["class-count-differs"]
+
+
+@pytest.mark.parametrize(
+    ("check", "line"),
+    [
+        ("several-labels", "photos/3.jpg,cat"),
+        ("repeated-rows", "photos/3.jpg,dog"),
+        ("short-rows", "photos/30.jpg"),
+    ],
+)
+def test_rows_of_a_csv(check: str, line: str, tmp_path: Path, diagnose: Diagnose) -> None:
+    root = csv(tmp_path / "set")
+    photo(root / "photos" / "30.jpg", 60) if "30" in line else None
+    with open(root / "labels.csv", "a") as file:
+        file.write(f"{line}\n")
+    found = diagnose(root)
+    assert found[check].count == 1
+    assert set(found) <= {check, "images-without-labels"}
+
+
+def test_two_formats_that_disagree(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    content = changed(lambda content: content["annotations"].pop())
+    (root / "instances.json").write_text(json.dumps(content))
+    finding = diagnose(root)["formats-disagree"]
+    assert finding.title == "COCO counts 19 objects, Pascal VOC 20 on the same images"
+    assert finding.places[0].what == "0 objects in COCO, 1 in Pascal VOC"
+
+
+def test_a_mask_without_a_photo(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = masks(tmp_path / "set")
+    (root / "images" / "7.jpg").unlink()
+    found = diagnose(root)
+    assert list(found) == ["missing-images"]
+    assert found["missing-images"].places[0].where.endswith("labels/7.png")
+
+
+def test_a_label_of_an_image_that_cannot_be_read_is_not_missing(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = coco(tmp_path / "set")
+    (root / "images" / "7.jpg").write_bytes(b"")
+    assert list(diagnose(root)) == ["empty-files"]
+
+
+def test_photos_of_other_sizes_are_measured_by_their_own(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    pixels(7, (100, 90)).save(root / "JPEGImages" / "7.jpg")
+    assert diagnose(root)["other-sizes"].severity == ERROR
