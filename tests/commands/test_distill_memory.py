@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 
+import limbeck
 from limbeck.errors import LimbeckError
 from tests.commands.tiny import records, run, weights
 
@@ -57,3 +58,13 @@ def test_a_device_too_small_for_one_image_is_told(
     with pytest.raises(LimbeckError, match=r"the teacher cannot be asked about even one image\n.*\n.*--device cpu"):
         run(photos, teacher, tmp_path / "none", probe=0.1, steps=1)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_command_that_evaluates_does_so_too(
+    photos: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = limbeck.evaluate(teacher, photos, teacher=str(teacher), workers=0)
+    tries = short_of_memory(monkeypatch, 20)
+    assert limbeck.evaluate(teacher, photos, teacher=str(teacher), workers=0) == pytest.approx(whole, abs=1e-6)
+    assert tries == [64, 32, 64, 32]
+    assert "the teacher is asked about 16 images at once, not 32" in capsys.readouterr().out

@@ -21,6 +21,7 @@ from limbeck.images.reader import evaluation_batches
 from limbeck.ssld.devices import reading_workers
 from limbeck.ssld.options import Distill, from_json
 from limbeck.ssld.teacher import Teacher, TeacherSpec, check_classes
+from limbeck.training.portions import Portions
 
 _TOLD = 5
 
@@ -158,6 +159,7 @@ def _measure(
     workers: int,
 ) -> dict[str, float]:
     accuracy, agreement, distance, failed = Accuracy(), Agreement(), 0.0, 0
+    asked, teaching = Portions("the student"), Portions("the teacher")
     preprocesses = [loaded.preprocess, *(teacher.preprocesses if teacher else [])]
     with progress("evaluating", len(images)) as advance:
         for part in evaluation_batches(images, preprocesses, batch=batch, workers=workers):
@@ -165,11 +167,11 @@ def _measure(
                 failed += 1
                 if failed <= _TOLD:
                     errors.print(f"skipped {images.path(index)}: {reason}", markup=False)
-            answers = loaded.log_probabilities(part.views[0])
+            answers = asked(lambda parts: loaded.log_probabilities(parts[0]), part.views[:1])
             if truth is not None:
                 accuracy.update(answers, truth[part.indices])
             if teacher is not None:
-                told = teacher.evaluate(part.views[1:])
+                told = teaching(teacher.evaluate, part.views[1:])
                 agreement.update(answers, told)
                 distance += float(js(answers, told, reduction="none").sum())
             advance(len(part.indices) + len(part.failed))

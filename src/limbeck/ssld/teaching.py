@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from limbeck.images.scope import random_scope
 from limbeck.records import Preprocess
 from limbeck.ssld.teacher import Teacher, TeacherSpec
 from limbeck.training.portions import Portions
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Teaching:
     @property
     def teacher(self) -> Teacher:
         if self._teacher is None:
-            self._teacher = self._spec.load(self._device, self._precision)
+            with random_scope(0):  # networks are drawn as they are built: not from the student's draws
+                self._teacher = self._spec.load(self._device, self._precision)
         return self._teacher
 
     @property

@@ -49,9 +49,9 @@ def fit(
 
     window = Window()
     with (
+        Stopping() as stopping,  # until the workers have ended too
         closing(batches(progress.done, progress.replaced)) as stream,
         Log(out, plan, ranks, done=progress.done) as log,
-        Stopping() as stopping,
     ):
         while progress.done < plan.steps:
             waited = time.monotonic()

@@ -35,14 +35,14 @@ class Ranks:
         if self.world == 1:
             return flags
         raised = torch.tensor(flags, dtype=torch.float32, device=self.device)
-        dist.all_reduce(raised, dist.ReduceOp.MAX)
+        _together(dist.all_reduce, raised, dist.ReduceOp.MAX)
         return tuple(bool(flag) for flag in raised.tolist())
 
     def sum(self, values: Iterable[float]) -> list[float]:
         total = torch.tensor(list(values), dtype=torch.float32 if self.device.type == "mps" else torch.float64)
         if self.world > 1:
             total = total.to(self.device)
-            dist.all_reduce(total)
+            _together(dist.all_reduce, total)
         return [float(value) for value in total.tolist()]
 
     def once(self, work: Callable[[], T]) -> T:
@@ -57,7 +57,7 @@ class Ranks:
             except Exception as error:
                 failure = error
                 told[1] = error if isinstance(error, LimbeckError) else _elsewhere(error)
-        dist.broadcast_object_list(told, 0)
+        _together(dist.broadcast_object_list, told, 0)
         if failure or told[1]:
             raise failure or told[1]
         result: T = told[0]
@@ -68,7 +68,7 @@ class Ranks:
         if self.world == 1:
             return known
         told: list[dict[int, int]] = [{} for _ in range(self.world)]
-        dist.all_gather_object(told, known)
+        _together(dist.all_gather_object, told, known)
         return {key: value for each in told for key, value in each.items()}
 
     def average(self, tensors: list[Tensor]) -> None:
@@ -76,7 +76,7 @@ class Ranks:
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(flat)
+        _together(dist.all_reduce, flat)
         flat /= self.world
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
@@ -86,17 +86,17 @@ class Ranks:
         """Give every process the first one's parameters and buffers."""
         if self.world > 1:
             for tensor in (*model.parameters(), *model.buffers()):
-                dist.broadcast(tensor.detach(), 0)
+                _together(dist.broadcast, tensor.detach(), 0)
 
     def share_buffers(self, model: nn.Module) -> None:
         """Give every process the first one's buffers (the statistics of norms)."""
         if self.world > 1:
             for buffer in model.buffers():
-                dist.broadcast(buffer, 0)
+                _together(dist.broadcast, buffer, 0)
 
     def wait(self) -> None:
         if self.world > 1:
-            dist.barrier()
+            _together(dist.barrier)
 
 
 def _elsewhere(error: Exception) -> RunError:
@@ -105,3 +105,14 @@ def _elsewhere(error: Exception) -> RunError:
         expected="all processes to go on together",
         hint="see what the first process told",
     )
+
+
+def _together(talk: Callable[..., Any], *given: Any) -> None:
+    try:
+        talk(*given)
+    except RuntimeError as error:
+        raise RunError(
+            f"this process lost the others of its run ({str(error).splitlines()[0]})",
+            expected="all of them until the end; one was killed, failed or cannot be reached",
+            hint="see what it told, then the same launcher with limbeck distill --out RUN --resume",
+        ) from error

@@ -2,26 +2,30 @@
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 
 class Stopping:
-    """True once the user, or the system, asked the run to stop; a second Ctrl-C stops at once.
+    """True once the user, or the system, asked the run to stop; a later Ctrl-C stops at once.
+
+    Within two seconds it is the same one: a launcher passes on what the terminal has sent already.
 
     >>> with Stopping() as stopping:
     ...     bool(stopping)
     False
     """
 
+    SAME_SECONDS = 2.0
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked: float | None = None
         self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
-        return self._asked
+        return self._asked is not None
 
     def __enter__(self) -> "Stopping":
         if threading.current_thread() is threading.main_thread():  # signals can be set nowhere else
@@ -33,6 +37,8 @@ class Stopping:
             signal.signal(number, before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and number == signal.SIGINT:
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+        elif number == signal.SIGINT and now - self._asked > self.SAME_SECONDS:
             raise KeyboardInterrupt
-        self._asked = True
