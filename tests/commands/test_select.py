@@ -85,6 +85,10 @@ def test_from_a_messy_folder_to_a_student(
     assert broken["detail"]
     assert "20  kept of 85 files: 5 in each of 4 classes" in said
     assert said.splitlines()[-1].startswith(f"next: limbeck distill --images {out} --teacher {teacher} --student ")
+    page = (out / "select.html").read_text()
+    assert all(f"<h3><bdi>{name}</bdi></h3>" in page for name in CLASSES)
+    assert "2 photos were left out" in page
+    assert "a near-duplicate of the excluded" in page
     run(out, teacher, tmp_path / "run", epochs=1)
     assert (tmp_path / "run" / "student" / "model.safetensors").exists()
 

@@ -9,16 +9,19 @@ import numpy as np
 from torch import nn
 
 from limbeck.classification.names import numbered
+from limbeck.commands.select_sheets import page_of
 from limbeck.console import console, duration
 from limbeck.errors import ImagesError, Interrupted, counted
 from limbeck.images.cache import cache_root
 from limbeck.images.imageset import ImageSet
+from limbeck.images.sources import MANIFEST
+from limbeck.report.select_page import write_select_page
 from limbeck.ssld.choosing import KEPT
 from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.gallery import Gallery
 from limbeck.ssld.gates import WHY, Selection, decide, find_twins, gates, least_score
 from limbeck.ssld.scoring import score_gallery
-from limbeck.ssld.select_folder import keep_moved, keep_options, materialise, require_room, selection_folder
+from limbeck.ssld.select_folder import keep_moved, keep_options, materialise, require_room, selection_folder, told
 from limbeck.ssld.select_opening import (
     engine_of,
     look_at_excluded,
@@ -98,6 +101,8 @@ def write(out: Path, selection: Selection, options: Select) -> ImageSet:
     if options.copy or options.link:
         keep_moved(kept, materialise(kept, out, link=options.link), out)
         kept = ImageSet(kept.manifest)
+    page = write_select_page(out, page_of(selection, out, options.teacher, told(options), next_command(options)))
+    console.print(f"{out / MANIFEST}, {out / DECISIONS_FILE}, {page}", markup=False)
     return kept
 
 

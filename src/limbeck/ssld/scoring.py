@@ -174,7 +174,8 @@ def score_gallery(
         workers = 0
     if shown and len(left) < len(shards):
         console.print(f"{len(shards) - len(left):,} of {len(shards):,} shards are scored already")
-    for _ in map_shards(score_shard, left, engine, workers=workers, shown=shown, title="scoring, in shards"):
+    given = {"workers": workers, "shown": shown, "home": home, "gpus": 1.0 if asked.device == "cuda" else 0.0}
+    for _ in map_shards(score_shard, left, engine, title="scoring, in shards", **given):  # type: ignore[arg-type]
         pass
     return _gather(gallery, shards)
 

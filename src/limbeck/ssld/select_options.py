@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from limbeck.errors import OptionError
+from limbeck.images.mapping import parse_engine
 from limbeck.ssld.options import Check, TeacherPrecision, known
 
 Signature = Literal["embedding", "hash", "local"]
@@ -59,7 +60,7 @@ class Select:
     link: bool = False
     """Also link the kept photos from OUT/photos; what lies in archives is copied."""
     engine: str = "plain"
-    """What runs over the gallery: plain (processes of this machine), daft, ray, or ray:ADDRESS."""
+    """plain: this machine; daft (pip install "limbeck[scale]"); ray or ray:HOST:PORT, a Ray cluster."""
     workers: int = -1
     """Processes (-1: one a core; 0: none beside this one)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -87,6 +88,7 @@ def validate(options: Select) -> None:
     for name in ("gallery", "teacher", "out"):
         if not getattr(options, name):
             raise OptionError(f"--{name} is missing", expected="--gallery, --teacher and --out", hint=EXAMPLE)
+    parse_engine(options.engine)
     for clash, found, expected, hint in _checks(options):
         if clash:
             raise OptionError(found, expected=expected, hint=hint)

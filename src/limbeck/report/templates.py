@@ -1,0 +1,27 @@
+"""How a page is filled in: from a template beside this file, every word escaped, nothing fetched."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from limbeck.report import words
+
+
+def fill(template: str, **values: Any) -> str:
+    """The HTML of a template."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "basename": lambda path: path.replace("\\", "/").rstrip("/").rpartition("/")[2],
+        "jpeg": lambda data: "data:image/jpeg;base64," + base64.b64encode(data).decode(),
+        "comma": lambda number: f"{number:,}",
+    }
+    return str(environment.get_template(template).render(**values))
