@@ -15,7 +15,7 @@ from limbeck.checkup.clean import clean, told
 from limbeck.checkup.examine import Diagnosis, examine
 from limbeck.checkup.words import EXAMPLES, as_json, guesses
 from limbeck.console import console
-from limbeck.errors import OptionError, counted
+from limbeck.errors import OptionError, counted, nearest
 from limbeck.files import write_atomically
 from limbeck.images.cache import cache_root
 from limbeck.report.doctor_page import write_doctor_page
@@ -45,6 +45,11 @@ class Doctor:
 
 def doctor(data: Any, *, against: Any = (), out: str | Path = "doctor", **options: Any) -> Diagnosis:
     """Examine a data set; the options are those of `limbeck doctor`."""
+    for name in options:
+        if name not in Doctor.__dataclass_fields__:
+            near = nearest(name, Doctor.__dataclass_fields__, 1)
+            hint = f"{near[0]} in its place" if near else "see limbeck doctor --help"
+            raise OptionError(f"limbeck.doctor: unknown option '{name}'", expected=", ".join(near), hint=hint)
     return examine_and_tell(Doctor(_several(data), _several(against), str(out), **options))
 
 
@@ -55,6 +60,10 @@ def run(options: Doctor) -> None:
 
 
 def examine_and_tell(options: Doctor) -> Diagnosis:
+    if not options.data:
+        raise OptionError(
+            "no data set is named", expected="a folder, archive or label file", hint="limbeck doctor FOLDER"
+        )
     _refuse_data_as_out(options)
     workers = None if options.workers < 0 else options.workers
     cache = Path(options.cache).absolute() if options.cache else cache_root()

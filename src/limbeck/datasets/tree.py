@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from limbeck.errors import ImagesError
@@ -69,18 +69,21 @@ def open_tree(source: str, *, cache: Path | None = None, shown: bool = True) -> 
     if not is_url(typed) and path.is_dir():
         return _folder(typed, str(path), typed)
     if not is_url(typed) and path.is_file() and path.suffix.lower() in LABELS:
-        folder = path.absolute().parent
-        folder = folder.parent if folder.name.lower() in _BESIDE else folder
-        shorter = os.path.relpath(folder)
-        tree = _folder(shorter, str(folder), shorter)
-        return Tree(
-            tree.source, tree.place, tree.root, tree.images, (f"{shorter}/{path.absolute().relative_to(folder)}",)
-        )
+        return _around(path)
     if not is_url(typed) and not path.exists() and not any(mark in typed for mark in "*?["):
         raise ImagesError(
             f"{source} does not exist", expected="a folder, archive, label file or URL", hint=f"ls {path.parent}"
         )
     return Tree(typed, typed)
+
+
+def _around(file: Path) -> Tree:
+    """The images beside a label file, and of the other files only what it speaks of: a yaml of txt files."""
+    folder = file.parent.parent if file.absolute().parent.name.lower() in _BESIDE else file.parent
+    tree = _folder(str(folder), str(folder), str(folder))
+    named = f"{tree.source}/{file.relative_to(folder)}"
+    texts = [name for name in tree.files if name.endswith(".txt")] if file.suffix.lower() in (".yaml", ".yml") else []
+    return replace(tree, files=(named, *texts))
 
 
 def _folder(source: str, folder: str, place: str) -> Tree:

@@ -31,7 +31,7 @@ def small(photo: Image.Image, side: int = SIDE) -> Image.Image:
     ((320, 240), (128, 128))
     """
     width, height = photo.size
-    times = min(side / max(width, height), max(1, _LEAST // max(width, height)))
+    times = min(side / max(width, height), max(1, -(-_LEAST // max(width, height))))
     size = max(1, round(width * times)), max(1, round(height * times))
     return photo.resize(size, Image.Resampling.NEAREST if times > 1 else Image.Resampling.LANCZOS)
 
