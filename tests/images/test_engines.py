@@ -1,6 +1,7 @@
 """Daft on this machine: as the plain engine, but for who does it. Ray has a file of its own."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from errands import dies_once, fails_at_two, fails_oddly, leaves_a_file
 from photos import folder_of
 
 from limbeck.errors import ImagesError, OptionError
-from limbeck.images import mapping
+from limbeck.images import engines, mapping
 from limbeck.images.imageset import ImageSet
 from limbeck.images.mapping import map_shards
 
@@ -80,6 +81,14 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(mapping, "find_spec", lambda name: None)
     with pytest.raises(OptionError, match=r'daft is not installed[\s\S]*pip install "limbeck\[scale\]"'):
         list(map_shards(abs, [1], "daft", shown=False))
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_GRACE", 0.5)
+    told = engines._done(pickle.dumps((tmp_path, leaves_a_file, (tmp_path, 1), tmp_path / "not here")))
+    with pytest.raises(ImagesError, match=r"does not see the folder[\s\S]*all machines[\s\S]*LIMBECK_CACHE="):
+        mapping.opened(told, "1")
+    assert not list(tmp_path.iterdir())
 
 
 SCRIPT = """

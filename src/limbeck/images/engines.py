@@ -24,6 +24,7 @@ from typing import Any
 
 from limbeck.errors import ImagesError, OptionError
 from limbeck.files import scratch
+from limbeck.images.cache import cache_root
 from limbeck.images.mapping import Errand, apart_from_main, default_workers, opened, outcome
 
 _SILENT = {
@@ -150,7 +151,7 @@ def _outcomes(errand: Errand, begin: Begin) -> Iterator[tuple[int, bytes]]:
     with scratch(errand.home / "shared") if errand.home else nullcontext() as probe:
         if probe:
             probe.touch()
-        tasks = [pickle.dumps((errand.function, shard, probe)) for shard in errand.shards]
+        tasks = [pickle.dumps((cache_root(), errand.function, shard, probe)) for shard in errand.shards]
         worker = daft.cls(Worker, use_process=True, max_concurrency=min(workers, len(tasks)), gpus=errand.gpus)()
         frame = daft.from_pydict({"number": list(range(len(tasks))), "task": tasks})
         if begin is _on_ray:
@@ -175,7 +176,8 @@ def _on_ray(errand: Errand) -> int:
 def _done(task: bytes) -> bytes:
     """In a worker: one shard."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    function, shard, probe = pickle.loads(task)  # noqa: S301  from the process that asked for it
+    cache, function, shard, probe = pickle.loads(task)  # noqa: S301  from the process that asked for it
+    os.environ["LIMBECK_CACHE"] = str(cache)
     return outcome(_refused if probe and not _seen(probe) else function, shard)
 
 
