@@ -11,16 +11,18 @@ Grey = NDArray[np.float32]
 Transform = NDArray[Any]  # [2, 3]: a point of one photo to its place in the other
 
 _LEAST_SHARED = 64  # pixels that must be seen in both
-_SIGMA = 2.0  # of the surroundings that a pixel is compared with
+_SIGMA = 1.5  # of the surroundings that a pixel is compared with
+_LEAST_SPREAD = 9.0  # variance of surroundings that show something
+_GRAIN = 4.0  # variance that may be noise
 
 
 def agreement(small: Pixels, other: Pixels, transform: Transform) -> float:
-    """The correlation of local detail of two small copies where both are seen, from -1 to 1; 0 where too little is.
+    """How local detail of two small copies correlates where both are seen, from -1 to 1; 0 where too little is.
 
     `transform` takes unit coordinates (0 to 1 across each photo) of the first to those of the second.
 
     >>> noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
-    >>> round(agreement(noise, noise, np.eye(2, 3)), 3)
+    >>> round(agreement(noise, noise, np.eye(2, 3)), 2)
     1.0
     """
     size = abs(np.linalg.det(transform[:, :2]))
@@ -51,14 +53,20 @@ def _lay(small: Pixels, transform: Transform, side: int) -> tuple[Grey, Grey]:
 
 
 def _correlation(one: Grey, two: Grey, seen: Grey) -> float:
+    """The median over all surroundings that show something: what was written over a part does not count."""
     weight = np.maximum(_blurred(seen), 1e-6)
 
     def mean(values: Grey) -> Grey:
         return np.divide(_blurred(values * seen), weight)
 
-    one_detail, two_detail = (one - mean(one)) * seen, (two - mean(two)) * seen
-    spread = float(np.sqrt((one_detail**2).sum() * (two_detail**2).sum()))
-    return float((one_detail * two_detail).sum()) / spread if spread > 1e-6 else 0.0
+    mean_one, mean_two = mean(one), mean(two)
+    spread_one, spread_two = mean(one * one) - mean_one**2, mean(two * two) - mean_two**2
+    shown = (seen > 0) & (np.minimum(spread_one, spread_two) > _LEAST_SPREAD)
+    if shown.sum() < _LEAST_SHARED:
+        return 0.0
+    shared = mean(one * two) - mean_one * mean_two
+    local = shared[shown] / np.sqrt((spread_one[shown] + _GRAIN) * (spread_two[shown] + _GRAIN))
+    return float(np.median(local))
 
 
 def _blurred(values: Grey) -> Grey:

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.alike.agreement import agreement
-from limbeck.alike.features import ROOT_NORM, Features, mirrored
+from limbeck.alike.features import ROOT_NORM, SMALL_SIDE, Features, mirrored
 from limbeck.alike.thresholds import NEAR_DUPLICATE, SAME_SCENE, Thresholds
 from limbeck.alike.turns import MIRROR, TURNS, turned
 
 Points = NDArray[np.float32]
 Transform = NDArray[Any]
 
+_ROUGH = 16
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 
 
@@ -44,8 +45,7 @@ def compare(a: Features, b: Features, thresholds: Thresholds | None = None) -> E
     ('near-duplicate', True)
     """
     limits = thresholds or Thresholds()
-    sides = a.descriptors, mirrored(a.descriptors)
-    pairs = [_matches(side, b.descriptors, limits.ratio) for side in sides]
+    pairs = _matches(a.descriptors, b.descriptors, limits.ratio)
     for flip in sorted((False, True), key=lambda flip: -len(pairs[flip])):
         evidence = _explained(a, b, pairs[flip], flip, limits)
         if evidence:
@@ -53,16 +53,22 @@ def compare(a: Features, b: Features, thresholds: Thresholds | None = None) -> E
     return _whole_frame(a, b, limits)
 
 
-def _matches(a: NDArray[np.uint8], b: NDArray[np.uint8], ratio: float) -> NDArray[np.int64]:
-    """Pairs of rows that are each other's nearest, and much nearer than the second: [k, 2]."""
+def _matches(a: NDArray[np.uint8], b: NDArray[np.uint8], ratio: float) -> list[NDArray[np.int64]]:
+    """Pairs of rows that are each other's nearest, and much nearer than the second: [k, 2], upright and mirrored."""
     if len(a) < 2 or len(b) < 2:
-        return np.zeros((0, 2), np.int64)
-    product = torch.from_numpy(a).float() @ torch.from_numpy(b).float().T
-    best, second = (2 * ROOT_NORM**2 - 2 * product.topk(2, dim=1).values).clamp(min=0).unbind(1)
-    nearest = product.argmax(1)
-    mutual = product.argmax(0)[nearest] == torch.arange(len(a))
-    rows = ((best < ratio**2 * second) & mutual).nonzero()[:, 0]
-    return torch.stack([rows, nearest[rows]], 1).numpy()
+        return [np.zeros((0, 2), np.int64)] * 2
+    asked = torch.from_numpy(np.concatenate([a, mirrored(a)])).float()
+    product = asked @ torch.from_numpy(b).float().T
+    best, nearest = product.max(1)
+    back = product.view(2, len(a), len(b)).argmax(1)
+    mutual = torch.cat([back[half, nearest[half * len(a) : (half + 1) * len(a)]] for half in (0, 1)])
+    product.scatter_(1, nearest[:, None], -1.0)
+    apart, second_apart = (2 * ROOT_NORM**2 - 2 * similar for similar in (best, product.amax(1)))
+    good = (apart < ratio**2 * second_apart) & (mutual == torch.arange(len(a)).repeat(2))
+    rows = good.nonzero()[:, 0]
+    pairs = torch.stack([rows % len(a), nearest[rows]], 1).numpy()
+    upright = int(good[: len(a)].sum())
+    return [pairs[:upright], pairs[upright:]]
 
 
 def _explained(a: Features, b: Features, pairs: NDArray[np.int64], flip: bool, limits: Thresholds) -> Evidence | None:
@@ -86,7 +92,7 @@ def _explained(a: Features, b: Features, pairs: NDArray[np.int64], flip: bool, l
     coverage = max(_spanned(points_a, a), _spanned(points_b, b))
     agreed = agreement(a.small, b.small, unit)
     same = agreed >= limits.agreement
-    if coverage < limits.coverage or not (same or inliers >= limits.scene_inliers):
+    if not same and (inliers < limits.scene_inliers or coverage < limits.coverage):
         return None
     level = NEAR_DUPLICATE if same else SAME_SCENE
     return Evidence(level, "sift", inliers, coverage, agreed, flip, points_a * a.scale, points_b * b.scale)
@@ -119,10 +125,21 @@ def _spanned(points: Points, features: Features) -> float:
 
 
 def _whole_frame(a: Features, b: Features, limits: Thresholds) -> Evidence | None:
-    """Smooth photos have too few points: their whole frames are laid over each other, in every turn."""
+    """Smooth photos have too few points: their whole frames are laid over each other, in the turns that look alike."""
+    turns = np.stack([turned(_rough(a.small), turn).ravel() for turn in TURNS]) @ _rough(b.small).ravel()
     nowhere = np.zeros((0, 2), np.float32)
-    for turn in TURNS:
-        agreed = agreement(np.ascontiguousarray(turned(a.small, turn)), b.small, np.eye(2, 3))
+    for turn in np.argsort(-turns, kind="stable"):
+        if turns[turn] < limits.rough_agreement:
+            break
+        agreed = agreement(np.ascontiguousarray(turned(a.small, int(turn))), b.small, np.eye(2, 3))
         if agreed >= limits.agreement:
-            return Evidence(NEAR_DUPLICATE, "hash", 0, 1.0, agreed, turn >= MIRROR, nowhere, nowhere)
+            return Evidence(NEAR_DUPLICATE, "hash", 0, 1.0, agreed, bool(turn >= MIRROR), nowhere, nowhere)
     return None
+
+
+def _rough(small: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A copy of 16 x 16, without its mean, of unit norm."""
+    rough = small.reshape(_ROUGH, SMALL_SIDE // _ROUGH, _ROUGH, SMALL_SIDE // _ROUGH).mean((1, 3))
+    rough -= rough.mean()
+    unit: NDArray[np.float32] = (rough / max(float(np.linalg.norm(rough)), 1e-6)).astype(np.float32)
+    return unit

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-COMMON_SIDE = 320  # pixels of the longer side of the copy that points are found on
-MOST_POINTS = 400  # the strongest are kept
+COMMON_SIDE = 200  # pixels of the longer side of the copy that points are found on
+MOST_POINTS = 300  # the strongest are kept
 SMALL_SIDE = 64  # of the square copy whose pixels are compared
 ROOT_NORM = 512.0  # of a descriptor; products of two are whole numbers that float32 holds exactly
 
@@ -51,7 +51,7 @@ def common_copy(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The photo reduced to the common size; smaller ones stay as they are.
 
     >>> common_copy(np.zeros((480, 640), np.uint8)).shape
-    (240, 320)
+    (150, 200)
     """
     height, width = grey.shape
     scale = COMMON_SIDE / max(height, width)
@@ -67,7 +67,7 @@ def extract(copy: NDArray[np.uint8], scale: float = 1.0) -> Features:
     >>> len(extract(np.zeros((40, 60), np.uint8)))
     0
     """
-    found, raw = cv2.SIFT.create(contrastThreshold=_CONTRAST).detectAndCompute(copy, None)
+    found, raw = cv2.SIFT.create(nfeatures=MOST_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(copy, None)
     rows = [(-point.response, point.pt[1], point.pt[0], point.angle, place) for place, point in enumerate(found)]
     kept = [row[-1] for row in sorted(rows)[:MOST_POINTS]]
     points = np.array([found[place].pt for place in kept], np.float32).reshape(-1, 2)

@@ -1,6 +1,7 @@
 """One photo seen: what is kept of it to find its copies."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -14,16 +15,25 @@ from limbeck.alike.phash import photo_hashes
 
 @dataclass(frozen=True)
 class Look:
-    """A photo's hashes in its eight turns (the first: as it is), its `local` signature, and its points."""
+    """A photo's hashes in its eight turns (the first: as it is), and what its small copy is asked for later."""
 
     height: int
     width: int
     hashes: NDArray[np.uint64]  # [8]
-    vector: NDArray[np.float32] | None
-    features: Features | None
+    copy: NDArray[np.uint8]  # in grey, of the common size
+
+    @cached_property
+    def features(self) -> Features:
+        """Its points: what costs most, and few photos are asked for."""
+        return extract(self.copy, max(self.height, self.width) / max(self.copy.shape))
+
+    @cached_property
+    def vector(self) -> NDArray[np.float32]:
+        """The `local` signature."""
+        return aggregate(self.features.descriptors)
 
 
-def look(photo: Tensor, *, local: bool = True, features: bool = True) -> Look:
+def look(photo: Tensor, *, local: bool = True) -> Look:
     """See a photo (uint8 [3, H, W]) once.
 
     >>> import torch
@@ -33,10 +43,7 @@ def look(photo: Tensor, *, local: bool = True, features: bool = True) -> Look:
     """
     height, width = photo.shape[1:]
     copy = common_copy(_grey(photo))
-    hashes = photo_hashes(copy)
-    found = extract(copy, max(height, width) / max(copy.shape)) if features or local else None
-    vector = aggregate(found.descriptors) if local and found else None
-    return Look(height, width, hashes, vector, found if features else None)
+    return Look(height, width, photo_hashes(copy), copy)
 
 
 def _grey(photo: Tensor) -> NDArray[np.uint8]:

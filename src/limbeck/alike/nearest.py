@@ -17,6 +17,8 @@ from limbeck.alike.phash import signs
 UNIT = 512.0  # the norm of a rounded vector; its square is far below 2^24
 
 _BLOCK = 16384  # columns of a product
+_SUMMED = 4096
+_BELIEF = 50  # photos that it takes to doubt what is usual as much as to believe it
 
 
 def rounded(vectors: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
@@ -29,6 +31,29 @@ def rounded(vectors: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
     return whole
 
 
+def shared_part(vectors: NDArray[Any], usual: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the vectors [n, copies, d] have in common; of few, rather what is `usual`.
+
+    >>> shared_part(np.ones((50, 8, 1)), np.zeros(1, np.float32)).tolist()
+    [0.5]
+    """
+    total = np.zeros(vectors.shape[2])
+    for start in range(0, len(vectors), _SUMMED):
+        total += np.asarray(vectors[start : start + _SUMMED], np.float64).mean(1).sum(0)
+    mean: NDArray[np.float32] = ((total + _BELIEF * usual) / (len(vectors) + _BELIEF)).astype(np.float32)
+    return mean
+
+
+def centred(vectors: NDArray[Any], mean: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Vectors without what all have in common, of unit norm, rounded.
+
+    >>> centred(np.array([[3.0, 5.0]]), np.array([3.0, 3.0], np.float32)).tolist()
+    [[0, 127]]
+    """
+    apart = vectors.astype(np.float64) - mean
+    return rounded(apart / np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 1e-12))
+
+
 def near_vectors(
     queries: NDArray[np.int8], side: NDArray[np.int8], similarity: float, most: int
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -38,7 +63,7 @@ def near_vectors(
     >>> [(query, rows.tolist()) for query, rows in near_vectors(one, one, 0.2, 5)]
     [(0, [0]), (1, [1])]
     """
-    scores, rows = _top(torch.from_numpy(queries).float(), side, most)
+    scores, rows = _top(torch.from_numpy(np.array(queries)).float(), side, most)
     least = similarity * _norms(queries)
     for query in range(len(queries)):
         near = scores[query] >= least[query]
@@ -61,7 +86,7 @@ def _top(queries: Tensor, side: NDArray[np.int8], most: int) -> tuple[Tensor, Te
 
 
 def _norms(vectors: NDArray[np.int8]) -> Tensor:
-    return _norms_of(torch.from_numpy(vectors).float())
+    return _norms_of(torch.from_numpy(np.array(vectors)).float())
 
 
 def _norms_of(vectors: Tensor) -> Tensor:

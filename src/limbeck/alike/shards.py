@@ -1,8 +1,10 @@
 """Looks kept on disk, one file a shard: what an interrupted pass has finished is not done again."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,20 +12,21 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from limbeck.alike.features import SMALL_SIDE, Features
 from limbeck.alike.local import COPIES, dimensions, local_vectors
 from limbeck.alike.look import Look, look
-from limbeck.alike.nearest import rounded
-from limbeck.files import sweep, write_atomically
+from limbeck.alike.nearest import centred, rounded, shared_part
+from limbeck.files import replacing, sweep, write_atomically
 from limbeck.images.decode import Unreadable, decode
 from limbeck.images.imageset import ImageSet
 from limbeck.images.mapping import map_shards
 
 Arrays = dict[str, NDArray[Any]]
 
-_VERSION = "1"  # another one makes every shard be looked at anew
+_VERSION = "2"  # another one makes every shard be looked at anew
 _SHARD = 250  # photos
 
 
@@ -55,7 +58,8 @@ def look_at_all(
     sweep(home)
     shards = [_shard(images, start, home, local, features) for start in range(0, len(images), _SHARD)]
     missing = [shard for shard in shards if not shard.result.exists()]
-    for _ in map_shards(look_shard, missing, engine, workers=workers, shown=shown, title="looking, in shards"):
+    told = {"workers": workers, "shown": shown, "home": home, "title": "looking, in shards"}
+    for _ in map_shards(look_shard, missing, engine, **told):  # type: ignore[arg-type]
         pass
     return [shard.result for shard in shards]
 
@@ -64,23 +68,58 @@ def look_shard(shard: LookShard) -> Path:
     """Look at every photo of a shard, and keep what was seen; an unreadable one is kept as such."""
     if not shard.result.exists():
         with one_thread():
-            seen = shard.features or shard.local
-            looks = [look_at(shard.images, index, features=seen) for index in range(len(shard.images))]
+            looks = [look_at(shard.images, index) for index in range(len(shard.images))]
         write_atomically(shard.result, save(_packed(looks, shard)))
     return shard.result
 
 
-def look_at(images: ImageSet, index: int, *, features: bool) -> Look | None:
+def look_at(images: ImageSet, index: int) -> Look | None:
     """One photo of a set, or None when it cannot be read any more."""
     try:
-        return look(decode(images.read(index)), local=False, features=features)
+        return look(decode(images.read(index)))
     except (OSError, Unreadable):
         return None
 
 
-def load_shard(path: Path) -> Arrays:
-    """The arrays of a shard: readable, hashes; vectors; counts, points, descriptors, sizes, small."""
-    return load_file(path)
+def assemble(shards: Sequence[Path], home: Path) -> None:
+    """The arrays of all shards, each as one file that can be mapped: home/NAME.npy.
+
+    They are readable, hashes; vectors (before centring); counts, points, descriptors, sizes, small.
+    """
+    lengths: Counter[str] = Counter()
+    for shard in shards:
+        with safe_open(shard, "numpy") as file:
+            lengths.update({name: file.get_slice(name).get_shape()[0] for name in file.keys()})  # noqa: SIM118
+    with ExitStack() as stack:
+        whole: dict[str, np.memmap[Any, Any]] = {}
+        at = Counter[str]()
+        for shard in shards:
+            for name, array in load_file(shard).items():
+                if name not in whole:
+                    path = stack.enter_context(replacing(home / f"{name}.npy"))
+                    shape = lengths[name], *array.shape[1:]
+                    whole[name] = np.lib.format.open_memmap(path, "w+", array.dtype, shape)
+                whole[name][at[name] : at[name] + len(array)] = array
+                at[name] += len(array)
+        for mapped in whole.values():
+            mapped.flush()
+
+
+def mapped(home: Path) -> Arrays:
+    """What `assemble` has written, by name."""
+    return {file.stem: np.load(file, mmap_mode="r") for file in home.glob("*.npy")}
+
+
+def centre(home: Path, usual: NDArray[np.float32]) -> None:
+    """Take from the vectors what they have in common, and keep that beside them: home/mean.npy."""
+    raw = np.load(home / "vectors.npy", mmap_mode="r")
+    mean = shared_part(raw, usual)
+    with replacing(home / "vectors.npy") as path:
+        whole = np.lib.format.open_memmap(path, "w+", np.int8, raw.shape)
+        for start in range(0, len(raw), _SHARD):
+            whole[start : start + _SHARD] = centred(raw[start : start + _SHARD], mean)
+        whole.flush()
+    write_atomically(home / "mean.npy", partial(np.save, arr=mean))
 
 
 @contextmanager
@@ -113,7 +152,7 @@ def _packed(looks: Sequence[Look | None], shard: LookShard) -> Arrays:
 
 
 def _vectors(seen: Look | None) -> NDArray[np.float32]:
-    if seen is None or seen.features is None:
+    if seen is None:
         return np.zeros((len(COPIES), dimensions()), np.float32)
     return local_vectors(seen.features)
 

@@ -1,34 +1,28 @@
 """The small side of a comparison: looks at its photos, in every turn, mapped into memory."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from limbeck.alike.compare import Evidence, compare
+from limbeck.alike.embedding import Embed, embed_all, unit
 from limbeck.alike.features import Features
+from limbeck.alike.local import usual
 from limbeck.alike.look import Look
-from limbeck.alike.nearest import near_hashes, near_vectors, rounded
-from limbeck.alike.shards import Arrays, load_shard, look_at_all, one_thread
+from limbeck.alike.nearest import centred, near_hashes, near_vectors, rounded
+from limbeck.alike.shards import Arrays, assemble, centre, look_at_all, mapped, one_thread
 from limbeck.alike.thresholds import NEAR_DUPLICATE, SIGNATURES, Thresholds
-from limbeck.alike.turns import TURNS, turned
-from limbeck.console import progress
+from limbeck.alike.turns import TURNS
 from limbeck.errors import RunError, unknown_name
 from limbeck.files import write_atomically
-from limbeck.images.decode import Unreadable, decode
 from limbeck.images.imageset import ImageSet
-
-Embed = Callable[[list[Tensor]], NDArray[np.float32]]
-
-_TOGETHER = 32  # photos that are embedded at once
 
 
 @dataclass(frozen=True)
@@ -80,12 +74,18 @@ class Side:
             workers=workers,
             shown=shown,
         )
-        vectors = _embed_all(images, home / "embeddings", embed, wanted, shown) if embed else []
-        _assemble(looks, vectors, home)
+        vectors: list[Path] = []
+        if embed:
+            vectors = embed_all(images, home / "embeddings", embed, stamp, engine=engine, workers=workers, shown=shown)
+        assemble(looks, home)
+        if embed:
+            assemble(vectors, home)
+        if signature != "hash":
+            centre(home, usual() if signature == "local" else np.zeros(1, np.float32))
         images.save(home / "manifest.arrow")
         write_atomically(home / "side.json", json.dumps({"identity": wanted, "signature": signature}).encode())
         for file in (*looks, *vectors):
-            file.unlink()
+            file.unlink(missing_ok=True)
         return cls.open(home)
 
     @classmethod
@@ -168,15 +168,14 @@ class Side:
         return [[row for row in rows if self._arrays["readable"][row]] for rows in found]
 
     def _vectors(self, looks: Sequence[Look], embeddings: NDArray[np.float32] | None) -> NDArray[np.int8] | None:
+        if self.signature == "hash" or not looks:
+            return None
         if self.signature == "embedding":
             assert embeddings is not None
-            return rounded(_centred(embeddings, self._arrays["mean"]))
-        if self.signature == "local":
-            return rounded(np.stack([seen.vector for seen in looks if seen.vector is not None]))
-        return None
+            return centred(unit(embeddings), self._arrays["mean"])
+        return centred(np.stack([rounded(seen.vector) for seen in looks]), self._arrays["mean"])
 
     def _best(self, seen: Look, rows: Sequence[int], limits: Thresholds) -> Match | None:
-        assert seen.features is not None
         best: tuple[tuple[bool, int], Match] | None = None
         for row in rows:
             evidence = compare(seen.features, self.features(row), limits)
@@ -196,7 +195,7 @@ class Side:
 
     @cached_property
     def _arrays(self) -> Arrays:
-        return {file.stem: np.load(file, mmap_mode="r") for file in self.home.glob("*.npy")}
+        return mapped(self.home)
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
@@ -217,44 +216,3 @@ def _identity_kept(home: Path) -> str | None:
         return str(json.loads((home / "side.json").read_text())["identity"])
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _embed_all(images: ImageSet, home: Path, embed: Embed, identity: str, shown: bool) -> list[Path]:
-    """The embeddings of all photos in their eight turns, a file for every few photos."""
-    home.mkdir(parents=True, exist_ok=True)
-    files = []
-    with progress("embedding photos", len(images), shown=shown) as advance:
-        for start in range(0, len(images), _TOGETHER):
-            rows = range(start, min(start + _TOGETHER, len(images)))
-            files.append(home / f"{identity}-{start:09d}.npy")
-            if not files[-1].exists():
-                vectors = np.stack([_embed_turns(images, row, embed) for row in rows])
-                write_atomically(files[-1], partial(np.save, arr=vectors))
-            advance(len(rows))
-    return files
-
-
-def _embed_turns(images: ImageSet, row: int, embed: Embed) -> NDArray[np.float32]:
-    try:
-        photo = decode(images.read(row))
-    except (OSError, Unreadable):
-        photo = torch.zeros(3, 1, 1, dtype=torch.uint8)
-    return embed([turned(photo, turn).contiguous() for turn in TURNS])
-
-
-def _assemble(looks: Sequence[Path], embeddings: Sequence[Path], home: Path) -> None:
-    shards = [load_shard(path) for path in looks]
-    arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
-    if embeddings:
-        vectors = np.concatenate([np.load(path) for path in embeddings])
-        arrays["mean"] = vectors.mean((0, 1))
-        arrays["vectors"] = rounded(_centred(vectors, arrays["mean"]))
-    for name, array in arrays.items():
-        write_atomically(home / f"{name}.npy", partial(np.save, arr=array))
-
-
-def _centred(vectors: NDArray[np.float32], mean: NDArray[Any]) -> NDArray[np.float32]:
-    """Without what all photos have in common, and of unit norm."""
-    apart = vectors - mean
-    unit: NDArray[np.float32] = apart / np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 1e-12)
-    return unit

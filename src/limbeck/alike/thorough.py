@@ -46,7 +46,7 @@ def thorough(
 
 def match_shard(shard: ThoroughShard) -> list[Match | None]:
     """The matches of a shard's photos; an unreadable one has none."""
-    looks = [look_at(shard.images, index, features=True) for index in range(len(shard.images))]
+    looks = [look_at(shard.images, index) for index in range(len(shard.images))]
     there = [seen for seen in looks if seen is not None]
     keys = shard.images.keys[[seen is not None for seen in looks]]
     found = iter(shard.side.match(there, None, shard.thresholds, keys=keys, thorough=True))

@@ -15,14 +15,15 @@ class Thresholds:
     """
 
     hash_distance: int = 12  # of 64 bits: a candidate at most this far
-    similarity: float = 0.25  # cosine of two signatures: a candidate at least this near
+    similarity: float = 0.15  # cosine of two signatures: a candidate at least this near
     candidates: int = 5  # at most so many of a photo by signature, and as many by hash
     ratio: float = 0.8  # of the nearest descriptor's distance to the second's
     residual: float = 3.0  # pixels of the common size between a matched point and its place by the transform
-    least_inliers: int = 5  # where the pixels agree too
-    scene_inliers: int = 15  # where they do not
-    coverage: float = 0.05  # share of the smaller view that the inliers span
+    least_inliers: int = 6  # where the pixels agree too
+    scene_inliers: int = 12  # where they do not
+    coverage: float = 0.05  # share of a photo that the inliers span, where the pixels do not agree
     overlap: float = 0.4  # share of the smaller view that both show
     scale: float = 10.0  # the largest change of size
     stretch: float = 2.0  # the largest change of shape
-    agreement: float = 0.8  # correlation of the aligned pixels
+    rough_agreement: float = 0.8  # correlation of whole frames, very small, before they are looked at closely
+    agreement: float = 0.72  # correlation of the aligned pixels

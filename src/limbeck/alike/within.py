@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save
 
 from limbeck.alike.compare import compare
 from limbeck.alike.features import Features
+from limbeck.alike.local import usual
 from limbeck.alike.nearest import near_hashes, near_vectors
-from limbeck.alike.shards import Arrays, load_shard, look_at, look_at_all, one_thread
+from limbeck.alike.shards import Arrays, assemble, centre, look_at, look_at_all, mapped, one_thread
 from limbeck.alike.thresholds import LEVELS, NEAR_DUPLICATE, Thresholds
 from limbeck.alike.turns import TURNS
 from limbeck.console import progress
@@ -75,11 +76,18 @@ def alike_within(
     limits = thresholds or Thresholds()
     first, pairs = _same_bytes(images)
     different = images.take(first)
-    options = {"engine": engine, "workers": workers, "shown": shown}
-    looks = look_at_all(different, home / "looks", local=signature == "local", features=False, **options)  # type: ignore[arg-type]
-    shards = [load_shard(path) for path in looks]
-    arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
-    candidates = _candidates(arrays, limits, shown)
+    whole = home / blake2b(f"1 {signature} {different.fingerprint()}".encode(), digest_size=16).hexdigest()
+    if not (whole / "finished").exists():
+        local = signature == "local"
+        options = {"engine": engine, "workers": workers, "shown": shown}
+        looks = look_at_all(different, home / "looks", local=local, features=False, **options)  # type: ignore[arg-type]
+        assemble(looks, whole)
+        if local:
+            centre(whole, usual())
+        write_atomically(whole / "finished", b"")
+        for file in looks:
+            file.unlink(missing_ok=True)
+    candidates = _candidates(mapped(whole), limits, shown)
     tasks = _tasks(different, candidates, limits, home / "pairs")
     left = [task for task in tasks if not task.result.exists()]
     for _ in map_shards(compare_shard, left, engine, workers=workers, shown=shown, title="comparing photos, in shards"):
@@ -96,7 +104,7 @@ def compare_shard(shard: PairShard) -> Path:
 
     @lru_cache(_REMEMBERED)
     def features(index: int) -> Features | None:
-        seen = look_at(shard.images, index, features=True)
+        seen = look_at(shard.images, index)
         return seen.features if seen else None
 
     rows = []
