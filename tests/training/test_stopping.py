@@ -74,3 +74,16 @@ def test_one_more_while_readers_end_is_still_the_same_message(tmp_path: Path) ->
 
     with pytest.raises(Interrupted, match="after step 1 of 8"):
         train(tmp_path, batches=slow_to_end)
+
+
+def test_the_launcher_of_a_failed_process_waits_until_it_has_told_why() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(ValueError, match="lost"), Stopping(launched=True):
+            raise ValueError("lost")
+        os.kill(os.getpid(), signal.SIGTERM)  # deadly otherwise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(ValueError, match="lost"), Stopping():
+        raise ValueError("lost")
+    assert signal.getsignal(signal.SIGTERM) is before

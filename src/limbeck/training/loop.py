@@ -49,7 +49,7 @@ def fit(
 
     window = Window()
     with (
-        Stopping() as stopping,  # until the workers have ended too
+        Stopping(launched=ranks.world > 1) as stopping,  # until the workers have ended too
         closing(batches(progress.done, progress.replaced)) as stream,
         Log(out, plan, ranks, done=progress.done) as log,
     ):

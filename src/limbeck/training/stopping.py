@@ -20,7 +20,8 @@ class Stopping:
     SAME_SECONDS = 2.0
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, *, launched: bool = False) -> None:
+        self._launched = launched
         self._asked: float | None = None
         self._before: dict[int, Any] = {}
 
@@ -32,9 +33,11 @@ class Stopping:
             self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         for number, before in self._before.items():
-            signal.signal(number, before)
+            # where one process dies, its launcher ends the others: they tell why first
+            if not (kind and self._launched and number == signal.SIGTERM):
+                signal.signal(number, before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
