@@ -124,3 +124,15 @@ def test_uneven_classes(tmp_path: Path, diagnose: Diagnose) -> None:
     found = diagnose(root)
     assert found["uneven-classes"].severity == NOTE
     assert found["uneven-classes"].title == "the classes are uneven: dog has 250 examples, cat 10"
+
+
+def test_a_name_that_the_list_of_classes_does_not_have(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    (root / "classes.txt").write_text("cat\ndog\n")
+    assert diagnose(root) == {}
+    (root / "Annotations" / "7.xml").write_text(voc_xml(7, "doggy", box_of(7)))
+    found = diagnose(root)
+    assert set(found) == {"unknown-class-names", "few-examples"}
+    assert found["unknown-class-names"].title.endswith("not in its list of classes: 'doggy' (nearest: 'dog')")
+    (root / "classes.txt").write_text("a list\nof something else\n")
+    assert set(diagnose(root)) == {"few-examples"}

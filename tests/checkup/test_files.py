@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.checkup.findings import ERROR
+from limbeck.images.imageset import ImageSet
 from tests.checkup.conftest import Diagnose
 from tests.checkup.sets import class_folders, photo
 
@@ -57,3 +58,22 @@ def test_images_whose_names_no_loader_looks_for(root: Path, diagnose: Diagnose) 
     (root / "README").write_text("no image")
     finding = diagnose(root)["unseen-images"]
     assert sorted(Path(place.where).name for place in finding.places) == ["IMG_1", "IMG_2.HEIC"]
+
+
+def test_what_a_manifest_lists_and_is_gone(root: Path, tmp_path: Path, diagnose: Diagnose) -> None:
+    manifest = tmp_path / "kept.arrow"
+    ImageSet.open(root, workers=0, shown=False).save(manifest)
+    assert diagnose(manifest) == {}
+    (root / "train" / "cat" / "0.jpg").unlink()
+    (root / "train" / "dog" / "1.jpg").write_bytes(b"")
+    found = diagnose(manifest)
+    assert set(found) == {"unreachable-files", "empty-files"}
+    assert found["unreachable-files"].places[0] == (f"{root}/train/cat/0.jpg", "no such file or directory", (), ())
+
+
+def test_lists_and_patterns_are_examined_too(root: Path, tmp_path: Path, diagnose: Diagnose) -> None:
+    (root / "train" / "cat" / "0.jpg").write_bytes(b"")
+    (tmp_path / "list.txt").write_text(f"{root}/train/cat/0.jpg\n{root}/train/cat/2.jpg\n")
+    assert list(diagnose(tmp_path / "list.txt")) == ["empty-files"]
+    found = diagnose(tmp_path / "set" / "train" / "*" / "*.jpg", against=(tmp_path / "list.txt",))
+    assert list(found) == ["empty-files"]

@@ -203,3 +203,22 @@ def test_an_interrupted_look_goes_on(elsewhere: Path, monkeypatch: pytest.Monkey
     limbeck.doctor("set", near=False, workers=0)
     assert len(looked) == 4
     assert len(set(looked)) == 3
+
+
+def test_ctrl_c_is_told_with_how_to_go_on(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(shard: survey.Shard) -> Path:
+        raise KeyboardInterrupt
+
+    class_folders(elsewhere / "set")
+    monkeypatch.setattr(survey, "look_at", interrupted)
+    assert doctor("set", "--no-near") == 130
+    assert "the same command again: it goes on" in capsys.readouterr().err
+
+
+def test_a_manifest_is_known_by_its_name(elsewhere: Path) -> None:
+    class_folders(elsewhere / "set")
+    with pytest.raises(OptionError) as told:
+        limbeck.doctor("set", write_manifest="clean")
+    assert told.value.hint == "--write-manifest clean.arrow"

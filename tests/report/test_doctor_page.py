@@ -105,12 +105,12 @@ def test_a_photo_that_is_gone_since_is_left_out(tmp_path: Path) -> None:
 
 
 def test_boxes_beyond_the_edge_are_shown_beyond_it() -> None:
-    plain = Image.new("RGB", (100, 100))
-    assert marked(plain, [((10, 10, 50, 50), "cat")]).size == (100, 100) == small(plain, 100).size
-    wide = marked(plain, [((90, 10, 140, 50), "cat")])
+    plain = Image.new("RGB", (300, 300))
+    assert marked(plain, [((30, 30, 150, 150), "cat")]).size == (300, 300) == small(plain).size
+    wide = marked(plain, [((270, 30, 420, 150), "cat")])
     assert wide.width > 1.3 * wide.height
     assert redness(wide.crop((105 * wide.height // 100, 0, wide.width, wide.height))) > 20
-    far = marked(plain, [((5000, 10, 5100, 50), "cat")])
+    far = marked(plain, [((15000, 30, 15300, 150), "cat")])
     assert far.width <= 1.6 * far.height
 
 

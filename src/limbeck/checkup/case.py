@@ -1,5 +1,6 @@
 """All that the checks look at: the images of the sources, their splits, their labels, and what the survey saw."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from limbeck.datasets.splits import folder_splits, split_of
 from limbeck.datasets.tree import Tree, open_tree
 from limbeck.errors import ImagesError, OptionError
 from limbeck.images.imageset import ImageSet
+from limbeck.images.manifest import build
 from limbeck.records import Skipped
 
 AGAINST = "--against"
@@ -31,7 +33,7 @@ class Case:
     is_mask: NDArray[np.bool_]
     is_against: NDArray[np.bool_]
     rows: Mapping[str, int]  # of every name, by any source that holds it
-    trees: Sequence[Tree]
+    trees: Sequence[Tree]  # of the data, then of what it is held against
     labels: Sequence[tuple[Tree, Labels]]
     skipped: Sequence[Skipped]
     seen: Survey
@@ -41,6 +43,16 @@ class Case:
     def photos(self) -> NDArray[np.int64]:
         """The rows of photos: all images that are no masks."""
         return np.flatnonzero(~self.is_mask)
+
+    @cached_property
+    def equals(self) -> list[list[int]]:
+        """Rows of photos with the same bytes, two or more each, in order."""
+        keys = np.ascontiguousarray(self.images.keys[self.photos]).view("V16").ravel()
+        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for place in np.flatnonzero(counts[inverse] > 1):
+            groups[int(inverse[place])].append(int(self.photos[place]))
+        return sorted(groups.values())
 
     def row(self, sample: Sample) -> int | None:
         return self.rows.get(sample.image) if sample.found else None
@@ -70,7 +82,8 @@ def open_case(
     """Find the images, guess the formats, read the labels and look at every image."""
     trees = [open_tree(source, cache=cache, shown=shown) for source in (*against, *data)]
     try:
-        images = ImageSet.open([tree.place for tree in trees], cache=cache, workers=workers, shown=shown)
+        # not ImageSet.open: it takes a manifest at its word
+        images = ImageSet(build([tree.place for tree in trees], cache, workers=workers, shown=shown))
     except ImagesError as error:
         hint = error.hint.replace("--images ", "limbeck doctor ")
         raise ImagesError(error.found, expected=error.expected, hint=hint) from None
@@ -83,6 +96,7 @@ def open_case(
             expected="two sets of images: the one to train on, and another that it is held against",
             hint=f"limbeck doctor {' '.join(data)}",
         )
+    trees = [*trees[len(against) :], *trees[: len(against)]]
     labels = [(tree, found) for tree in trees for found in recognise(tree, shown=shown)]
     masks = {sample.mask for _, found in labels for sample in found.samples if sample.mask}
     is_mask = np.array([name in masks for name in names], bool)

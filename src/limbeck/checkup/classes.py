@@ -64,6 +64,31 @@ def unknown_ids(case: Case) -> list[Finding]:
     return findings
 
 
+def unknown_names(case: Case) -> list[Finding]:
+    """Names that a list of classes beside the labels does not have, with the nearest that it has."""
+    findings = []
+    for tree, labels in case.labels:
+        used = _names(case, labels)
+        unknown = sorted(used.keys() - set(labels.names))
+        if not unknown or 2 * len(unknown) > len(used):  # a list of something else
+            continue
+        told = _with_nearest(unknown, labels.names)
+        findings.append(
+            Finding(
+                "unknown-class-names",
+                ERROR,
+                f"{counted(len(unknown), 'class', 'classes')} of {tree.source} {are(len(unknown))} not in its list of "
+                f"classes: {_some(told, 4)}",
+                [place for name in unknown for place in used[name].places],
+                "Trainers that go by the list stop, or leave these examples out.",
+                "correct the names, or add them to the list",
+                len(used),
+                total=len(unknown),
+            )
+        )
+    return findings
+
+
 def gaps(case: Case) -> list[Finding]:
     """Class ids that are not 0, 1, 2... (COCO: 1, 2, 3...), and classes that nothing is of."""
     findings = []
@@ -158,7 +183,7 @@ def other_splits(case: Case) -> list[Finding]:
     unknown = [name for name, each in used.items() if not each.by_split[learned]]
     if not unknown or not known:
         return []
-    told = [f"'{name}'" + (f" (nearest: '{near[0]}')" if (near := nearest(name, known, 1)) else "") for name in unknown]
+    told = _with_nearest(unknown, known)
     return [
         Finding(
             "classes-never-trained",
@@ -254,12 +279,17 @@ def _one_slip(rare: str, common: str) -> bool:
     return SequenceMatcher(None, rare.lower(), common.lower()).ratio() >= _ALIKE and abs(len(rare) - len(common)) <= 2
 
 
-def _names(case: Case) -> dict[str, Used]:
-    """Every class name that labels use, over all formats; the first format only, where several say the same."""
+def _with_nearest(unknown: Iterable[str], known: Iterable[str]) -> list[str]:
+    names = list(known)
+    return [f"'{name}'" + (f" (nearest: '{near[0]}')" if (near := nearest(name, names, 1)) else "") for name in unknown]
+
+
+def _names(case: Case, only: Labels | None = None) -> dict[str, Used]:
+    """Every class name that labels use, of one label set or of all; of several formats in a tree the first speaks."""
     used: defaultdict[str, Used] = defaultdict(Used)
     first = {id(tree): labels for tree, labels in reversed(case.labels)}
     for tree, labels, sample, row in every(case):
-        if first[id(tree)] is labels:
+        if labels is (only or first[id(tree)]):
             for name, thing in _said(sample):
                 if name:
                     _use(used[name], sample, row, case, thing)

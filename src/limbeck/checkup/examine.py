@@ -39,6 +39,7 @@ CHECKS = {
     "outlines": "limbeck.checkup.boxes:outlines",
     "overlaps": "limbeck.checkup.boxes:overlaps",
     "unknown ids": "limbeck.checkup.classes:unknown_ids",
+    "unknown names": "limbeck.checkup.classes:unknown_names",
     "gaps": "limbeck.checkup.classes:gaps",
     "unnamed": "limbeck.checkup.classes:unnamed",
     "spelling": "limbeck.checkup.classes:spelling",

@@ -116,10 +116,13 @@ def look_at(shard: Shard) -> Path:
     rows, settled = [], True
     for index, mask in enumerate(shard.masks):
         try:
-            rows.append(_seen(shard.images.read(index), mask))
+            data = shard.images.read(index)
         except OSError:  # gone since it was listed: looked at again the next time
             rows.append(_UNSEEN)
             settled = False
+            continue
+        try:
+            rows.append(_seen(data, mask))
         except Exception:  # of a kind that Pillow knows too little of; the pass that made the manifest could read it
             rows.append(_UNSEEN)
     result = shard.result if settled else shard.result.with_suffix(".unsettled.arrow")

@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from limbeck.alike.thresholds import NEAR_DUPLICATE, SAME_SCENE
 from limbeck.checkup.case import AGAINST, Case
 from limbeck.checkup.findings import NOTE, WARNING, Finding, Place
@@ -13,23 +11,11 @@ from limbeck.errors import counted
 _ORDER = {"train": 0, "": 1, "val": 2, "test": 3, AGAINST: 4}
 
 
-def groups_of_equals(case: Case) -> list[list[int]]:
-    """Rows of photos with the same bytes, two or more each, in order."""
-    keys = case.images.keys[case.photos]
-    if not len(keys):
-        return []
-    _, inverse, counts = np.unique(keys.view([("", keys.dtype)] * 16).ravel(), return_inverse=True, return_counts=True)
-    groups: defaultdict[int, list[int]] = defaultdict(list)
-    for place in np.flatnonzero(counts[inverse] > 1):
-        groups[int(inverse[place])].append(int(case.photos[place]))
-    return sorted(groups.values())
-
-
 def exact_within(case: Case) -> list[Finding]:
     """The same bytes more than once in a split."""
     places: list[Place] = []
     drop: list[int] = []
-    for group in groups_of_equals(case):
+    for group in case.equals:
         by_split: defaultdict[str, list[int]] = defaultdict(list)
         for row in group:
             by_split[_split(case, row)].append(row)
@@ -53,7 +39,7 @@ def exact_across(case: Case) -> list[Finding]:
     """The same bytes in two splits."""
     places: list[Place] = []
     drop: list[int] = []
-    for group in groups_of_equals(case):
+    for group in case.equals:
         by_split = {split: [row for row in group if _split(case, row) == split] for split in _splits(case, group)}
         if len(by_split) > 1:
             ordered = sorted(by_split, key=_rank)
@@ -148,7 +134,7 @@ def conflicts(case: Case) -> list[Finding]:
     labels = _labels(case)
     places: list[Place] = []
     drop: list[int] = []
-    pairs = [(first, other) for first, *others in groups_of_equals(case) for other in others]
+    pairs = [(first, other) for first, *others in case.equals for other in others]
     pairs += [(pair.a, pair.b) for pair in case.pairs or () if pair.level == NEAR_DUPLICATE]
     for first, other in dict.fromkeys(pairs):
         one, two = labels.get(first, ""), labels.get(other, "")
@@ -172,7 +158,7 @@ def _paired(
 ) -> list[Finding]:
     places: dict[int, Place] = {}
     drop: list[int] = []
-    equal = {row: number for number, group in enumerate(groups_of_equals(case)) for row in group}
+    equal = {row: number for number, group in enumerate(case.equals) for row in group}
     for pair in case.pairs or ():
         a, b = sorted((pair.a, pair.b), key=lambda row: _rank(_split(case, row)))
         crosses = _split(case, a) != _split(case, b)

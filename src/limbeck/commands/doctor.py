@@ -15,7 +15,7 @@ from limbeck.checkup.clean import clean, told
 from limbeck.checkup.examine import Diagnosis, examine
 from limbeck.checkup.words import EXAMPLES, as_json, guesses
 from limbeck.console import console
-from limbeck.errors import OptionError, counted, nearest
+from limbeck.errors import Interrupted, OptionError, counted, nearest
 from limbeck.files import write_atomically
 from limbeck.images.cache import cache_root
 from limbeck.report.doctor_page import write_doctor_page
@@ -55,16 +55,16 @@ def doctor(data: Any, *, against: Any = (), out: str | Path = "doctor", **option
 
 def run(options: Doctor) -> None:
     """The command: exit status 1 when something would break training."""
-    if examine_and_tell(options).breaks:
+    try:
+        diagnosis = examine_and_tell(options)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was seen is kept", hint="the same command again: it goes on") from None
+    if diagnosis.breaks:
         sys.exit(1)
 
 
 def examine_and_tell(options: Doctor) -> Diagnosis:
-    if not options.data:
-        raise OptionError(
-            "no data set is named", expected="a folder, archive or label file", hint="limbeck doctor FOLDER"
-        )
-    _refuse_data_as_out(options)
+    _validate(options)
     workers = None if options.workers < 0 else options.workers
     cache = Path(options.cache).absolute() if options.cache else cache_root()
     case = open_case(options.data, options.against, cache=cache, workers=workers)
@@ -113,6 +113,20 @@ def _tell(diagnosis: Diagnosis) -> None:
     counts = [(severity, sum(each.severity == severity for each in diagnosis.findings)) for severity in _COLOURS]
     told = ", ".join(counted(count, severity) for severity, count in counts if count)
     console.print(f"{told or 'nothing is wrong'}", markup=False)
+
+
+def _validate(options: Doctor) -> None:
+    if not options.data:
+        raise OptionError(
+            "no data set is named", expected="a folder, archive or label file", hint="limbeck doctor FOLDER"
+        )
+    if options.write_manifest and not options.write_manifest.endswith(".arrow"):
+        raise OptionError(
+            f"--write-manifest {options.write_manifest}",
+            expected="a name that ends in .arrow: manifests are known by it",
+            hint=f"--write-manifest {shlex.quote(f'{options.write_manifest}.arrow')}",
+        )
+    _refuse_data_as_out(options)
 
 
 def _refuse_data_as_out(options: Doctor) -> None:

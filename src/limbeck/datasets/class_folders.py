@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from limbeck.datasets.class_list import class_list
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample
 from limbeck.datasets.splits import folder_splits, split_of
@@ -34,7 +35,13 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     for name, label in zip(tree.images, labels):
         split = splits[tree.inner(name).rpartition("/")[0]] or whole
         samples.append(Sample(name, splits=(split,) if split else (), label=label, labelled=bool(label)))
-    return Labels("class folders", f"class folders: {len(classes):,} classes", "classification", samples)
+    return Labels(
+        "class folders",
+        f"class folders: {len(classes):,} classes",
+        "classification",
+        samples,
+        names=tuple(class_list(tree).classes.values()),
+    )
 
 
 def _class_of(name: str, split: str) -> tuple[int, str]:

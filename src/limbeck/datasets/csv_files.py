@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from limbeck.datasets.class_list import class_list
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Box, Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits, split_of
@@ -66,7 +67,14 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
         return None
     samples += _beside(tree, samples)
     task = "detection" if boxed else "classification"
-    return Labels("CSV", f"CSV: {', '.join(told[:3])}", task, samples, troubles=troubles)
+    return Labels(
+        "CSV",
+        f"CSV: {', '.join(told[:3])}",
+        task,
+        samples,
+        troubles=troubles,
+        names=tuple(class_list(tree).classes.values()),
+    )
 
 
 def _rows(tree: Tree, name: str, troubles: list[Trouble]) -> list[list[str]]:

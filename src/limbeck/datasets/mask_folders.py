@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from pathlib import PurePosixPath
 
+from limbeck.datasets.class_list import class_list
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Trouble
 from limbeck.datasets.splits import folder_splits
@@ -18,7 +19,6 @@ _MASK_FOLDER = re.compile(rf"^(?:(train|val|test|valid)[_-]?)?({'|'.join(_WORDS)
 _MARKS = re.compile(
     r"[_-](?:mask|label|labels|seg|segmentation|gt|l|labelids|gtfine_labelids|leftimg8bit)$", re.IGNORECASE
 )
-_LISTS = ("labels.txt", "classes.txt", "label_colors.txt", "class_dict.csv", "codes.txt", "labelmap.txt", "names.txt")
 _MASKS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
 _LEAST_PAIRED = 0.5
 
@@ -49,7 +49,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
         return None
     for name in by_place.values():
         samples.append(Sample(f"{_stem(name)}.jpg", found=False, mask=name, source=name))
-    classes, colours, listed = _class_list(tree)
+    classes, colours, listed = class_list(tree)
     kinds = Counter(PurePosixPath(name).suffix.lower() for name in masks)
     told = f"masks: {paired:,} photos with a mask ({kinds.most_common(1)[0][0][1:]})"
     told += f", {len(classes)} classes in {listed}" if classes else ", no list of classes"
@@ -77,24 +77,3 @@ def _place(name: str) -> str:
 
 def _stem(name: str) -> str:
     return _MARKS.sub("", PurePosixPath(name).stem)
-
-
-def _class_list(tree: Tree) -> tuple[dict[int, str], dict[tuple[int, int, int], int], str]:
-    """Lines of an optional number, a name and an optional colour, in any of these orders."""
-    for name in tree.files:
-        if PurePosixPath(name).name.lower() in _LISTS:
-            classes: dict[int, str] = {}
-            colours: dict[tuple[int, int, int], int] = {}
-            for line in tree.text(name).splitlines():
-                words = [word for word in re.split(r"[\s,:;\t]+", line.partition("#")[0].strip()) if word]
-                numbers = [int(word) for word in words if word.isdecimal()]
-                label = " ".join(word for word in words if not word.isdecimal())
-                if label and not (not classes and label.lower() in ("name r g b", "name", "id name")):
-                    own = numbers[0] if len(numbers) in (1, 4) and words[0].isdecimal() else len(classes)
-                    classes[own] = label
-                    if len(numbers) >= 3:
-                        red, green, blue = numbers[-3:] if words[0].isdecimal() and len(numbers) == 4 else numbers[:3]
-                        colours[red, green, blue] = own
-            if classes:
-                return classes, colours, tree.inner(name)
-    return {}, {}, ""

@@ -5,6 +5,7 @@ from collections import defaultdict
 from xml.etree import ElementTree
 
 from limbeck.console import progress
+from limbeck.datasets.class_list import class_list
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits, ordered, split_of
@@ -41,7 +42,9 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     boxes = sum(len(sample.things) for sample in samples)
     lists = f", splits from ImageSets: {', '.join(ordered(set().union(*listed.values())))}" if listed else ""
     told = f"Pascal VOC: {len(annotated):,} xml files, {boxes:,} boxes{lists}"
-    return Labels("Pascal VOC", told, "detection", samples, troubles=troubles)
+    return Labels(
+        "Pascal VOC", told, "detection", samples, troubles=troubles, names=tuple(class_list(tree).classes.values())
+    )
 
 
 def _root(tree: Tree, name: str, troubles: list[Trouble]) -> ElementTree.Element | None:

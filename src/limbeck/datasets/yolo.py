@@ -8,12 +8,12 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from limbeck.console import progress
+from limbeck.datasets.class_list import LISTS, class_list
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits
 from limbeck.datasets.tree import Tree
 
-_LISTS = ("classes.txt", "obj.names", "labels.txt", "names.txt")
 _LOOKED_AT = 20
 _SPLITS = ("train", "val", "test")
 
@@ -29,7 +29,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     pairs = {image: text for image in tree.images if (text := _text_of(image, texts))}
     if not table and (not pairs or not _looks_right(tree, list(pairs.values()))):
         return None
-    classes = _classes(table) or _listed(tree)
+    classes = _classes(table) or dict(class_list(tree).classes)
     folders = folder_splits([tree.inner(name) for name in tree.images])
     listed = _lists(tree, table, lookup, troubles)
     samples: list[Sample] = []
@@ -44,7 +44,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     used = set(pairs.values())
     homes = {text.rpartition("/")[0] for text in used}
     for text in sorted(texts - used):
-        if text.rpartition("/")[0] in homes and PurePosixPath(text).name not in _LISTS and _looks_right(tree, [text]):
+        if text.rpartition("/")[0] in homes and PurePosixPath(text).name not in LISTS and _looks_right(tree, [text]):
             lost = _things(tree, text, classes, troubles)
             samples.append(Sample(f"{PurePosixPath(text).stem}.jpg", found=False, things=lost, source=text))
     boxes = sum(len(sample.things) for sample in samples)
@@ -142,14 +142,6 @@ def _counted(table: dict[str, Any], classes: dict[int, str], told: str) -> list[
     if table.get("names") and isinstance(count, int) and count != len(classes):
         return [Trouble("class-count-differs", table[""], f"nc is {count}, and {len(classes)} names follow")]
     return []
-
-
-def _listed(tree: Tree) -> dict[int, str]:
-    for name in tree.files:
-        if PurePosixPath(name).name in _LISTS:
-            names = [line.strip() for line in tree.text(name).splitlines() if line.strip()]
-            return dict(enumerate(names))
-    return {}
 
 
 def _lists(tree: Tree, table: dict[str, Any], lookup: Lookup, troubles: list[Trouble]) -> dict[str, str]:
