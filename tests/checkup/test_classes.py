@@ -136,3 +136,9 @@ def test_a_name_that_the_list_of_classes_does_not_have(tmp_path: Path, diagnose:
     assert found["unknown-class-names"].title.endswith("not in its list of classes: 'doggy' (nearest: 'dog')")
     (root / "classes.txt").write_text("a list\nof something else\n")
     assert set(diagnose(root)) == {"few-examples"}
+
+
+def test_ids_that_are_far_apart_are_no_work(tmp_path: Path, diagnose: Diagnose) -> None:
+    content = changed(annotation(category_id=10**12))
+    content["categories"].append({"id": 10**12, "name": "cow"})
+    assert "3, 4, 5, 6, 7, 8 and 6 more" in diagnose(coco(tmp_path / "set", content))["class-id-gaps"].title

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from limbeck.checkup.findings import ERROR, NOTE, WARNING
+from limbeck.errors import ImagesError
 from tests.checkup.conftest import Diagnose
 from tests.checkup.sets import SETS, box_of, coco, coco_content, csv, masks, photo, pixels, voc, voc_xml, yolo
 
@@ -165,3 +166,17 @@ def test_photos_of_other_sizes_are_measured_by_their_own(tmp_path: Path, diagnos
     root = voc(tmp_path / "set")
     pixels(7, (100, 90)).save(root / "JPEGImages" / "7.jpg")
     assert diagnose(root)["other-sizes"].severity == ERROR
+
+
+def test_of_a_label_file_that_was_named_the_other_images_are_a_note(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = csv(tmp_path / "set")
+    photo(root / "photos" / "more.jpg", 60)
+    found = diagnose(root / "labels.csv")
+    assert found["images-without-labels"].severity == NOTE
+
+
+def test_the_folder_of_labels_alone_is_told(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    with pytest.raises(ImagesError) as told:
+        diagnose(root / "Annotations")
+    assert told.value.hint == f"limbeck doctor {root}"

@@ -198,13 +198,16 @@ def overlaps(case: Case) -> list[Finding]:
     """Pixels that belong to two run-length masks of one image."""
     places = []
     for _, labels, sample, row in every(case):
-        masks = [thing for thing in sample.things if isinstance(thing.outline, dict) and not thing.crowd]
+        masks = [
+            thing
+            for thing in sample.things
+            if isinstance(thing.outline, dict) and not thing.crowd and _fits(thing, case, row)
+        ]
         if len(masks) > 1 and labels.format == "COCO":
             pixels = _shared_pixels(masks)
             if pixels:
-                places.append(
-                    Place(sample.image, f"{counted(pixels, 'pixel')} in two masks", () if row is None else (row,))
-                )
+                rows = () if row is None else (row,)
+                places.append(Place(sample.image, f"{counted(pixels, 'pixel')} in two masks", rows))
     number = len(places)
     return _told(
         "overlapping-masks",
@@ -217,18 +220,13 @@ def overlaps(case: Case) -> list[Finding]:
     )
 
 
+def _fits(thing: Thing, case: Case, row: int | None) -> bool:
+    return row is not None and not _outline_flaw(thing, *map(int, case.sizes[row]))
+
+
 def _shared_pixels(things: list[Thing]) -> int:
-    total = None
-    for thing in things:
-        try:
-            mask = mask_of(thing.outline).astype(np.uint16)
-        except (ValueError, KeyError, TypeError):
-            continue
-        if total is None:
-            total = mask
-        elif total.shape == mask.shape:
-            total += mask
-    return 0 if total is None else int((total > 1).sum())
+    total = sum(mask_of(thing.outline).astype(np.uint16) for thing in things)
+    return int(np.count_nonzero(total > 1))
 
 
 def _outline_flaw(thing: Thing, height: int, width: int) -> str:

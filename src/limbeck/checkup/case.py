@@ -1,5 +1,6 @@
 """All that the checks look at: the images of the sources, their splits, their labels, and what the survey saw."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,10 +64,12 @@ class Case:
         return np.array([self.images.size(row) for row in range(len(self.images))], np.int64).reshape(-1, 2)
 
 
-def with_pairs(case: Case, *, cache: Path, workers: int | None = None, shown: bool = True) -> Case:
+def with_pairs(
+    case: Case, *, cache: Path, engine: str = "plain", workers: int | None = None, shown: bool = True
+) -> Case:
     """The case with all pairs of photos that look alike; goes on from what an interrupted look has left."""
     photos = case.images.take(case.photos)
-    found = alike_within(photos, cache / "doctor" / "near", workers=workers, shown=shown)
+    found = alike_within(photos, cache / "doctor" / "near", engine=engine, workers=workers, shown=shown)
     pairs = [replace(pair, a=int(case.photos[pair.a]), b=int(case.photos[pair.b])) for pair in found]
     return replace(case, pairs=pairs)
 
@@ -76,6 +79,7 @@ def open_case(
     against: Sequence[str] = (),
     *,
     cache: Path,
+    engine: str = "plain",
     workers: int | None = None,
     shown: bool = True,
 ) -> Case:
@@ -83,9 +87,9 @@ def open_case(
     trees = [open_tree(source, cache=cache, shown=shown) for source in (*against, *data)]
     try:
         # not ImageSet.open: it takes a manifest at its word
-        images = ImageSet(build([tree.place for tree in trees], cache, workers=workers, shown=shown))
+        images = ImageSet(build([tree.place for tree in trees], cache, engine=engine, workers=workers, shown=shown))
     except ImagesError as error:
-        hint = error.hint.replace("--images ", "limbeck doctor ")
+        hint = _better_source(trees) or error.hint.replace("--images ", "limbeck doctor ")
         raise ImagesError(error.found, expected=error.expected, hint=hint) from None
     names, rows, owners = _names(images, trees)
     apart = _paths([tree.place for tree in trees[: len(against)] if not tree.root], cache, workers)
@@ -101,9 +105,15 @@ def open_case(
     masks = {sample.mask for _, found in labels for sample in found.samples if sample.mask}
     is_mask = np.array([name in masks for name in names], bool)
     splits = _splits(names, trees, labels, rows, is_against)
-    seen = survey(images, is_mask, cache / "doctor", workers=workers, shown=shown)
+    seen = survey(images, is_mask, cache / "doctor", engine=engine, workers=workers, shown=shown)
     skipped = [Skipped(_shown(each.path, trees), each.reason) for each in images.skipped]
     return Case(images, names, splits, is_mask, is_against, rows, trees, labels, skipped, seen)
+
+
+def _better_source(trees: Sequence[Tree]) -> str:
+    """Where the folder of labels was named, the one that holds it and the images."""
+    of_labels = [tree for tree in trees if tree.root and not tree.images and tree.files]
+    return f"limbeck doctor {os.path.normpath(f'{of_labels[0].source}/..')}" if of_labels else ""
 
 
 def _names(images: ImageSet, trees: Sequence[Tree]) -> tuple[list[str], dict[str, int], list[int]]:

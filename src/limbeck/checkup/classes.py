@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import islice, pairwise
 
 from limbeck.checkup.case import AGAINST, Case
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Marked, Place, are, have
@@ -98,7 +99,7 @@ def gaps(case: Case) -> list[Finding]:
         numbers = sorted(declared or used)
         if labels.first is None or not numbers or labels.task != "detection":
             continue
-        lost = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
+        lost = list(islice((number for low, high in pairwise(numbers) for number in range(low + 1, high)), _EXAMPLES))
         if lost or min(numbers) != labels.first:
             titles = [f"they begin at {min(numbers)}"] * (min(numbers) != labels.first)
             titles += [f"{_some(map(str, lost))} {are(len(lost))} left out"] * bool(lost)

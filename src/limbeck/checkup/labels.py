@@ -101,11 +101,12 @@ def unlabelled(case: Case) -> list[Finding]:
     findings: list[Finding] = []
     for tree, labels in case.labels:
         samples = [sample for sample in labels.samples if sample.found and not sample.labelled]
+        by = f"{labels.format} in {tree.inner(tree.named)}" if tree.named else labels.format
         places = [Place(sample.image, "", _rows(case, sample.image)) for sample in samples]
         findings += _told(
             "images-without-labels",
-            WARNING,
-            f"{{}} of {tree.source} without a label ({labels.format})",
+            NOTE if tree.named else WARNING,
+            f"{{}} of {tree.source} without a label ({by})",
             places,
             "image",
             "Detectors learn that nothing is on them; other loaders skip them or fail.",

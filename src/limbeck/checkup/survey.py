@@ -85,7 +85,13 @@ class Survey:
 
 
 def survey(
-    images: ImageSet, masks: NDArray[np.bool_], home: Path, *, workers: int | None = None, shown: bool = True
+    images: ImageSet,
+    masks: NDArray[np.bool_],
+    home: Path,
+    *,
+    engine: str = "plain",
+    workers: int | None = None,
+    shown: bool = True,
 ) -> Survey:
     """Look at every image once; what was seen before is not read again."""
     sweep(home)
@@ -98,7 +104,7 @@ def survey(
     left = [shard for shard in shards if not shard.result.exists()]
     few = len(left) * _SHARD < _FEW or len(images) < _FEW
     title = "looking closer, in shards"
-    new = zip(left, map_shards(look_at, left, workers=0 if few else workers, shown=shown, title=title))
+    new = zip(left, map_shards(look_at, left, engine, workers=0 if few else workers, shown=shown, title=title))
     results = {shard.result: result for shard, result in new}
     tables = []
     for shard in shards:

@@ -18,6 +18,7 @@ from limbeck.console import console
 from limbeck.errors import Interrupted, OptionError, counted, nearest
 from limbeck.files import write_atomically
 from limbeck.images.cache import cache_root
+from limbeck.images.mapping import parse_engine
 from limbeck.report.doctor_page import write_doctor_page
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
@@ -37,6 +38,8 @@ class Doctor:
     """Look for edited copies and the same scenes too; exact copies are always looked for."""
     write_manifest: str = ""
     """FILE.arrow for a manifest of the sound images, to train on."""
+    engine: str = "plain"
+    """plain: this machine; daft (pip install "limbeck[scale]"); ray or ray:HOST:PORT, a Ray cluster."""
     cache: str = ""
     """Where what was seen is kept, so that a second look is quick (default: ~/.cache/limbeck)."""
     workers: int = -1
@@ -67,11 +70,11 @@ def examine_and_tell(options: Doctor) -> Diagnosis:
     _validate(options)
     workers = None if options.workers < 0 else options.workers
     cache = Path(options.cache).absolute() if options.cache else cache_root()
-    case = open_case(options.data, options.against, cache=cache, workers=workers)
+    case = open_case(options.data, options.against, cache=cache, engine=options.engine, workers=workers)
     for line in guesses(case):
         console.print(line, markup=False)
     if options.near:
-        case = with_pairs(case, cache=cache, workers=workers)
+        case = with_pairs(case, cache=cache, engine=options.engine, workers=workers)
     diagnosis = examine(case)
     _tell(diagnosis)
     out = Path(options.out)
@@ -126,6 +129,7 @@ def _validate(options: Doctor) -> None:
             expected="a name that ends in .arrow: manifests are known by it",
             hint=f"--write-manifest {shlex.quote(f'{options.write_manifest}.arrow')}",
         )
+    parse_engine(options.engine)
     _refuse_data_as_out(options)
 
 

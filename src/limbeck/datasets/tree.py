@@ -24,6 +24,7 @@ class Tree:
     root: str = ""  # what the paths of that ImageSet begin with
     images: Sequence[str] = ()
     files: Sequence[str] = ()  # all others, and only the one named where a label file was named
+    named: str = ""  # the label file, where one was named
     _members: Mapping[str, Found] = field(default_factory=dict, repr=False)
 
     def name(self, path: str) -> str:
@@ -83,7 +84,7 @@ def _around(file: Path) -> Tree:
     tree = _folder(str(folder), str(folder), str(folder))
     named = f"{tree.source}/{file.relative_to(folder)}"
     texts = [name for name in tree.files if name.endswith(".txt")] if file.suffix.lower() in (".yaml", ".yml") else []
-    return replace(tree, files=(named, *texts))
+    return replace(tree, files=(named, *texts), named=named)
 
 
 def _folder(source: str, folder: str, place: str) -> Tree:
@@ -131,7 +132,7 @@ def _archive(source: str, cache: Path, shown: bool) -> Tree:
             members[name] = Found(
                 member.path, container, member.offset, member.length, member.size, member.method, member.headed, stamp
             )
-    return Tree(source, source, f"{container}/", images, tuple(members), members)
+    return Tree(source, source, f"{container}/", images, tuple(members), "", members)
 
 
 def _hidden(name: str) -> bool:

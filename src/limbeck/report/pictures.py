@@ -40,7 +40,8 @@ def marked(photo: Image.Image, boxes: Sequence[tuple[Box, str]]) -> Image.Image:
     """A small copy with boxes and their names; one too small to be seen is ringed, one outside is shown beside."""
     thumb = small(photo)
     times = thumb.width / photo.width
-    scaled = [(tuple(value * times for value in box), label) for box, label in boxes]
+    far = 4 * max(thumb.size)
+    scaled = [(tuple(min(max(value * times, -far), far) for value in box), label) for box, label in boxes]
     ends = [0, 0, thumb.width, thumb.height]
     for (left, top, right, bottom), _ in scaled:
         over = _MOST_BEYOND * max(thumb.size)
