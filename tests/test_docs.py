@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from limbeck.cli import main
+from limbeck.images.imageset import ImageSet
 from limbeck.scenes.dataset import draw_dataset
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 MAKE = {"make demo", "make test"}  # what continuous integration types itself
 QUICK = ["--epochs", "1", "--batch", "16", "--student-size", "32", "--no-check-teacher", "--workers", "0"]
+SELECT = ["--no-check-teacher", "--workers", "0"]
 
 
 def commands(page: Path) -> list[str]:
@@ -28,10 +30,11 @@ EVERY = [(page, command) for page in PAGES for command in commands(page) if comm
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader of the guides has it: PHOTOS, a FOLDER of class folders, and a finished run."""
+    """A folder as a reader of the guides has it: PHOTOS, VAL, a FOLDER of class folders, a finished run, a SET."""
     root = tmp_path_factory.mktemp("reader")
     draw_dataset(root / "PHOTOS", 48, seed=0, size=48, labelled=False, workers=1, shown=False)
     draw_dataset(root / "FOLDER", 48, seed=1, size=48, labelled=True, workers=1, shown=False)
+    draw_dataset(root / "VAL", 6, seed=2, size=48, labelled=False, workers=1, shown=False)
     before = Path.cwd()
     os.chdir(root)
     os.environ["LIMBECK_CACHE"] = str(root / "cache")
@@ -52,6 +55,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *QUICK,
             ]
         )
+        ImageSet.open("PHOTOS", workers=0, shown=False).save("clean.arrow")
+        main(["select", "--gallery", "PHOTOS", "--teacher", "teacher", "--out", "SET", *SELECT])
     finally:
         os.chdir(before)
     return root
@@ -64,6 +69,8 @@ def concrete(command: str) -> list[str]:
     words = [small.get(word, word) for word in shlex.split(command)]
     if "distill" in words and "--help" not in words and "--resume" not in words:
         words += QUICK
+    if "select" in words and "--help" not in words:
+        words += SELECT
     return words
 
 

@@ -1,12 +1,15 @@
 """What the runs of the command tests share, made once."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from limbeck.commands import finish, report
+from limbeck.scenes.scene import draw_scene
 from tests.commands.tiny import draw, run
 
 
@@ -52,3 +55,25 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, labelled: Path, one_thread
         cache=str(root / "cache"),
     )
     return root / "teacher"
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A messy folder: 80 photos of four patterns, three drawn scenes, an exact copy, an unreadable file."""
+    root = draw(tmp_path_factory.mktemp("select") / "gallery", 20, seed=5)
+    for number in range(3):
+        Image.fromarray(draw_scene(number, size=200).image).save(root / f"scene_{number}.png")
+    shutil.copy(root / "disc_3.jpg", root / "z_copy.jpg")
+    (root / "broken.jpg").write_bytes((root / "disc_4.jpg").read_bytes()[:300])
+    return root
+
+
+@pytest.fixture(scope="session")
+def excluded(tmp_path_factory: pytest.TempPathFactory, gallery: Path) -> Path:
+    """A photo of the gallery, and a part of another, mirrored."""
+    root = tmp_path_factory.mktemp("select") / "val"
+    root.mkdir()
+    shutil.copy(gallery / "bars_7.jpg", root / "a.jpg")
+    with Image.open(gallery / "scene_1.png") as photo:
+        ImageOps.mirror(photo.crop((15, 5, 190, 185))).save(root / "b.jpg", quality=70)
+    return root

@@ -9,41 +9,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 import limbeck
 from limbeck.cli import main
 from limbeck.errors import CheckpointError, ImagesError, LimbeckError, OptionError, RunError, TeacherError, UnknownName
 from limbeck.images.imageset import ImageSet
 from limbeck.images.places import key_of
-from limbeck.scenes.scene import draw_scene
 from limbeck.ssld import gallery as galleries
 from limbeck.ssld import scoring
-from tests.commands.tiny import CLASSES, draw, run
+from tests.commands.tiny import CLASSES, run
 
 QUICK: dict[str, Any] = {"workers": 0, "device": "cpu", "teacher_precision": "float32", "signature": "hash"}
-
-
-@pytest.fixture(scope="session")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A messy folder: 80 photos of four patterns, three drawn scenes, an exact copy, an unreadable file."""
-    root = draw(tmp_path_factory.mktemp("select") / "gallery", 20, seed=5)
-    for number in range(3):
-        Image.fromarray(draw_scene(number, size=200).image).save(root / f"scene_{number}.png")
-    shutil.copy(root / "disc_3.jpg", root / "z_copy.jpg")
-    (root / "broken.jpg").write_bytes((root / "disc_4.jpg").read_bytes()[:300])
-    return root
-
-
-@pytest.fixture(scope="session")
-def excluded(tmp_path_factory: pytest.TempPathFactory, gallery: Path) -> Path:
-    """A photo of the gallery, and a part of another, mirrored."""
-    root = tmp_path_factory.mktemp("select") / "val"
-    root.mkdir()
-    shutil.copy(gallery / "bars_7.jpg", root / "a.jpg")
-    with Image.open(gallery / "scene_1.png") as photo:
-        ImageOps.mirror(photo.crop((15, 5, 190, 185))).save(root / "b.jpg", quality=70)
-    return root
 
 
 @pytest.fixture(autouse=True)

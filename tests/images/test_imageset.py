@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def test_the_parts_of_an_image(images: ImageSet, tmp_path: Path) -> None:
     for index in (6, -1):
         with pytest.raises(IndexError):
             images.read(index)
+
+
+def test_the_paths_of_many(images: ImageSet, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.writestr("dogs/1.jpg", jpeg(seed=9))
+    both = ImageSet.open([tmp_path / "photos", tmp_path / "more.zip"], shown=False)
+    for some in both, both.take([6, 2, 2]):
+        assert some.paths(np.arange(len(some))).to_pylist() == [some.path(index) for index in range(len(some))]
+    assert both.paths([6]).to_pylist() == [str(tmp_path / "more.zip/dogs/1.jpg")]
 
 
 def test_a_part_of_a_set(images: ImageSet) -> None:

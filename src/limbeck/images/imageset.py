@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from limbeck.files import replacing
@@ -82,6 +83,13 @@ class ImageSet:
         """The file, or archive/member."""
         row = self._row(index)
         return manifests.label(self._text("path", row), self._text("container", row))
+
+    def paths(self, indices: ArrayLike) -> pa.LargeStringArray:
+        """`path` of many images: an Arrow array, made without an object for each."""
+        rows = pa.array(self.take(indices)._indices)
+        path, container = (self._table.column(name).take(rows) for name in ("path", "container"))
+        inside = pc.binary_join_element_wise(container, path, pa.scalar("/", pa.large_string()))
+        return pc.if_else(pc.equal(container, ""), path, inside)
 
     def folder(self, index: int) -> str:
         """The name of the folder that the image lies in: a class label, perhaps."""

@@ -1,6 +1,6 @@
 """A selection on disk: which photos it holds, and what became of every other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def _scored(selection: Selection, rows: NDArray[np.int64]) -> pa.RecordBatch:
     part = selection.gallery.rows[rows]
     return _batch(
         len(rows),
-        path=_paths(images, part),
+        path=images.paths(part),
         key=_keys(images, part),
         **{"class": pa.array(best, mask=best < 0)},
         class_name=pa.DictionaryArray.from_arrays(pa.array(best, mask=best < 0), pa.array(selection.classes)),
@@ -85,9 +85,21 @@ def _scored(selection: Selection, rows: NDArray[np.int64]) -> pa.RecordBatch:
         rank=pa.array(rank, mask=rank == 0),
         kept=fate == KEPT,
         why=_WORDS.take(pa.array(fate)),
-        of=[_twin(selection, row) for row in rows.tolist()],
-        detail=[_detail(selection, row) for row in rows.tolist()],
+        of=_some(_twin, selection, rows),
+        detail=_some(_detail, selection, rows),
     )
+
+
+def _some(
+    tell: Callable[[Selection, int], str | None], selection: Selection, rows: NDArray[np.int64]
+) -> list[str | None]:
+    """What there is to tell of the few photos that are the same as another, or could not be read."""
+    scores = selection.scores
+    told: list[str | None] = [None] * len(rows)
+    odd = (scores.other[rows] != NONE) | (selection.twin[rows] != NONE) | (scores.score[rows] == NONE)
+    for place in np.flatnonzero(odd).tolist():
+        told[place] = tell(selection, int(rows[place]))
+    return told
 
 
 def _twin(selection: Selection, row: int) -> str | None:
@@ -110,12 +122,8 @@ def _detail(selection: Selection, row: int) -> str | None:
 
 def _copies(gallery: Gallery, part: slice) -> pa.RecordBatch:
     rows, stay = gallery.copies[part], gallery.rows[gallery.copied[part]]
-    paths = _paths(gallery.images, rows)
-    return _batch(len(rows), path=paths, key=_keys(gallery.images, rows), why=COPY, of=_paths(gallery.images, stay))
-
-
-def _paths(images: ImageSet, rows: NDArray[np.int64]) -> list[str]:
-    return [images.path(row) for row in rows.tolist()]
+    paths, of = gallery.images.paths(rows), gallery.images.paths(stay)
+    return _batch(len(rows), path=paths, key=_keys(gallery.images, rows), why=COPY, of=of)
 
 
 def _keys(images: ImageSet, rows: NDArray[np.int64]) -> pa.FixedSizeBinaryArray:
