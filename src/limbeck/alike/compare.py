@@ -126,7 +126,8 @@ def _spanned(points: Points, features: Features) -> float:
 
 def _whole_frame(a: Features, b: Features, limits: Thresholds) -> Evidence | None:
     """Smooth photos have too few points: their whole frames are laid over each other, in the turns that look alike."""
-    turns = np.stack([turned(_rough(a.small), turn).ravel() for turn in TURNS]) @ _rough(b.small).ravel()
+    rough = _rough(a.small)
+    turns = np.stack([turned(rough, turn).ravel() for turn in TURNS]) @ _rough(b.small).ravel()
     nowhere = np.zeros((0, 2), np.float32)
     for turn in np.argsort(-turns, kind="stable"):
         if turns[turn] < limits.rough_agreement:

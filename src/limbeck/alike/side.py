@@ -98,7 +98,7 @@ class Side:
         return cls(home)
 
     def __len__(self) -> int:
-        return len(self._arrays["hashes"])
+        return len(self.arrays["hashes"])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.home,)
@@ -113,7 +113,7 @@ class Side:
 
     def features(self, row: int) -> Features:
         """The features of one photo."""
-        arrays = self._arrays
+        arrays = self.arrays
         span = slice(int(self._ends[row - 1]) if row else 0, int(self._ends[row]))
         height, width, scale = arrays["sizes"][row]
         return Features(
@@ -152,28 +152,29 @@ class Side:
         """Of each photo, the rows that may be the same, the likeliest first."""
         found: list[dict[int, None]] = [{} for _ in looks]
         hashes = np.array([seen.hashes[0] for seen in looks], np.uint64)
-        query, row, apart = near_hashes(hashes, self._arrays["hashes"].reshape(-1), limits.hash_distance)
+        query, row, apart = near_hashes(hashes, self.arrays["hashes"].reshape(-1), limits.hash_distance)
         by_hash: list[list[tuple[int, int]]] = [[] for _ in looks]
         for place, copy, bits in zip(query.tolist(), row.tolist(), apart.tolist()):
             by_hash[place].append((bits, copy // len(TURNS)))
         for place, pairs in enumerate(by_hash):
             found[place] |= dict.fromkeys([other for _, other in sorted(pairs)][: limits.candidates])
-        vectors = self._vectors(looks, embeddings)
+        vectors = self.signatures(looks, embeddings)
         if vectors is not None:
-            kept = self._arrays["vectors"]
+            kept = self.arrays["vectors"]
             copies = kept.shape[1]
             near = near_vectors(vectors, kept.reshape(-1, kept.shape[2]), limits.similarity, limits.candidates)
             for place, rows in near:
                 found[place] |= dict.fromkeys((rows // copies).tolist())
-        return [[row for row in rows if self._arrays["readable"][row]] for rows in found]
+        return [[row for row in rows if self.arrays["readable"][row]] for rows in found]
 
-    def _vectors(self, looks: Sequence[Look], embeddings: NDArray[np.float32] | None) -> NDArray[np.int8] | None:
+    def signatures(self, looks: Sequence[Look], embeddings: NDArray[np.float32] | None) -> NDArray[np.int8] | None:
+        """The vectors that are compared with those of the side; None where only hashes are."""
         if self.signature == "hash" or not looks:
             return None
         if self.signature == "embedding":
             assert embeddings is not None
-            return centred(unit(embeddings), self._arrays["mean"])
-        return centred(np.stack([rounded(seen.vector) for seen in looks]), self._arrays["mean"])
+            return centred(unit(embeddings), self.arrays["mean"])
+        return centred(np.stack([rounded(seen.vector) for seen in looks]), self.arrays["mean"])
 
     def _best(self, seen: Look, rows: Sequence[int], limits: Thresholds) -> Match | None:
         best: tuple[tuple[bool, int], Match] | None = None
@@ -194,12 +195,13 @@ class Side:
         return {key.tobytes(): row for row, key in reversed(list(enumerate(self.images.keys)))}
 
     @cached_property
-    def _arrays(self) -> Arrays:
+    def arrays(self) -> Arrays:
+        """What is kept, mapped: readable, hashes [n, 8], vectors [n, copies, d], mean, points and all."""
         return mapped(self.home)
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
-        return np.asarray(self._arrays["counts"]).cumsum()
+        return np.asarray(self.arrays["counts"]).cumsum()
 
 
 def to_match(other: int, evidence: Evidence) -> Match:
