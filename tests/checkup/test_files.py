@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.checkup.findings import ERROR
+from limbeck.checkup.findings import ERROR, NOTE
 from limbeck.images.imageset import ImageSet
 from tests.checkup.conftest import Diagnose
 from tests.checkup.sets import class_folders, photo
@@ -77,3 +77,10 @@ def test_lists_and_patterns_are_examined_too(root: Path, tmp_path: Path, diagnos
     assert list(diagnose(tmp_path / "list.txt")) == ["empty-files"]
     found = diagnose(tmp_path / "set" / "train" / "*" / "*.jpg", against=(tmp_path / "list.txt",))
     assert list(found) == ["empty-files"]
+
+
+def test_archives_in_a_folder_are_not_looked_into(root: Path, diagnose: Diagnose) -> None:
+    (root / "more.tar.gz").write_bytes(b"")
+    found = diagnose(root)
+    assert list(found) == ["unopened-archives"]
+    assert found["unopened-archives"].severity == NOTE

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from limbeck.checkup.findings import ERROR
-from tests.checkup.conftest import Diagnose
-from tests.checkup.sets import HEIGHT, WIDTH, mask, masks
+from tests.checkup.conftest import Diagnose, diagnosis_of
+from tests.checkup.sets import HEIGHT, WIDTH, mask, masks, voc
 
 
 @pytest.fixture
@@ -89,3 +89,14 @@ def test_classes_with_few_pixels_or_none(root: Path, diagnose: Diagnose) -> None
     assert set(found) == {"unused-classes", "uneven-classes"}
     assert found["unused-classes"].title == "1 class is on no mask: cow"
     assert "car 0.062 %" in found["uneven-classes"].title
+
+
+def test_photos_with_boxes_need_no_masks_and_masks_of_two_kinds_are_no_photos(
+    tmp_path: Path, diagnose: Diagnose
+) -> None:
+    root = voc(tmp_path / "set")
+    for kind in "SegmentationClass", "SegmentationObject":
+        for number in range(5):
+            mask(root / kind / f"{number}.png")
+    assert diagnose(root) == {}
+    assert len(diagnosis_of(root).case.photos) == 20

@@ -103,6 +103,7 @@ def open_case(
     trees = [*trees[len(against) :], *trees[: len(against)]]
     labels = [(tree, found) for tree in trees for found in recognise(tree, shown=shown)]
     masks = {sample.mask for _, found in labels for sample in found.samples if sample.mask}
+    masks |= {name for _, found in labels for name in found.aside}
     is_mask = np.array([name in masks for name in names], bool)
     splits = _splits(names, trees, labels, rows, is_against)
     seen = survey(images, is_mask, cache / "doctor", engine=engine, workers=workers, shown=shown)

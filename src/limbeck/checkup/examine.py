@@ -12,6 +12,7 @@ CHECKS = {
     "unreadable": "limbeck.checkup.files:unreadable",
     "wrong extensions": "limbeck.checkup.files:wrong_extensions",
     "unseen images": "limbeck.checkup.files:unseen_images",
+    "unopened archives": "limbeck.checkup.files:unopened_archives",
     "tiny": "limbeck.checkup.pixels:tiny",
     "huge": "limbeck.checkup.pixels:huge",
     "long shapes": "limbeck.checkup.pixels:long_shapes",

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from limbeck.checkup.case import Case
-from limbeck.checkup.findings import ERROR, WARNING, Finding, Place, are, have
+from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Place, are, have
 from limbeck.datasets.tree import Tree
 from limbeck.errors import counted
+from limbeck.images.archives import is_archive
 from limbeck.images.sources import IMAGES
 
 _EXTENSIONS = {
@@ -111,6 +112,24 @@ def unseen_images(case: Case) -> list[Finding]:
             f"Only names that end in {' '.join(IMAGES)} are taken for images.",
             "rename them after their format, or convert what is not read (HEIC, AVIF, raw) to JPEG",
             number + len(case.names),
+        )
+    ]
+
+
+def unopened_archives(case: Case) -> list[Finding]:
+    """Archives that lie in a folder or in another archive."""
+    places = [Place(name) for tree in case.trees for name in tree.files if is_archive(name)]
+    if not places:
+        return []
+    number = len(places)
+    return [
+        Finding(
+            "unopened-archives",
+            NOTE,
+            f"{counted(number, 'archive')} {are(number)} not looked into",
+            places,
+            "An archive is opened where it is named, not where it lies among other files.",
+            "name it beside the folder, if its images belong to the set",
         )
     ]
 

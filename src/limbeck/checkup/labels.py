@@ -101,6 +101,8 @@ def unlabelled(case: Case) -> list[Finding]:
     findings: list[Finding] = []
     for tree, labels in case.labels:
         samples = [sample for sample in labels.samples if sample.found and not sample.labelled]
+        elsewhere = _labelled_by_others(case, tree, labels)
+        samples = [sample for sample in samples if sample.image not in elsewhere and not _is_mask(case, sample)]
         by = f"{labels.format} in {tree.inner(tree.named)}" if tree.named else labels.format
         places = [Place(sample.image, "", _rows(case, sample.image)) for sample in samples]
         findings += _told(
@@ -116,6 +118,17 @@ def unlabelled(case: Case) -> list[Finding]:
             len(labels.samples),
         )
     return findings
+
+
+def _labelled_by_others(case: Case, tree: Tree, labels: Labels) -> set[str]:
+    """A photo that has boxes need not have a mask too."""
+    others = [other for owner, other in case.labels if owner is tree and other is not labels]
+    return {sample.image for other in others for sample in other.samples if sample.labelled}
+
+
+def _is_mask(case: Case, sample: Sample) -> bool:
+    row = case.row(sample)
+    return row is not None and bool(case.is_mask[row])
 
 
 def empty(case: Case) -> list[Finding]:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from limbeck.datasets.class_list import class_list
 from limbeck.datasets.lookup import Lookup
-from limbeck.datasets.records import Labels, Sample, Trouble
+from limbeck.datasets.records import Labels, Sample
 from limbeck.datasets.splits import folder_splits
 from limbeck.datasets.tree import Tree
 
@@ -35,7 +35,6 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     if not masks or not photos:
         return None
     by_place: dict[tuple[str, str], str] = {}
-    troubles: list[Trouble] = []
     for name in masks:
         by_place.setdefault((_place(tree.inner(name)), _stem(name)), name)
     folders = folder_splits([tree.inner(name) for name in tree.images])
@@ -53,7 +52,8 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     kinds = Counter(PurePosixPath(name).suffix.lower() for name in masks)
     told = f"masks: {paired:,} photos with a mask ({kinds.most_common(1)[0][0][1:]})"
     told += f", {len(classes)} classes in {listed}" if classes else ", no list of classes"
-    return Labels("masks", told, "segmentation", samples, classes, colours=colours, troubles=troubles)
+    aside = sorted(set(masks) - {sample.mask for sample in samples})
+    return Labels("masks", told, "segmentation", samples, classes, colours=colours, aside=aside)
 
 
 def _is_mask(name: str) -> bool:

@@ -58,5 +58,6 @@ class Labels:
     names: Sequence[str] = ()  # declared names, where there are no ids
     colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)  # of coloured masks -> id
     troubles: Sequence[Trouble] = ()
+    aside: Sequence[str] = ()  # images that are no photos: masks of another kind
     first: int | None = None  # the id that classes should count from, where the format says so
     shares: bool = False  # boxes are in shares of the image, 0 to 1
