@@ -27,7 +27,7 @@ from tests.commands.tiny import run
 VIEWS: dict[str, Any] = {"views": 2, "crop_scale": (0.5, 1.0), "probe": 0.1, "teacher_precision": "float32"}
 
 
-def taught(photos: Path, teacher: Path, out: Path, **changes: Any) -> Path:
+def taught(photos: Path, teacher: Path, out: str | Path, **changes: Any) -> Path:
     options = VIEWS | {"student": "test_resnet", "student_size": 32, "workers": 0, "device": "cpu"} | changes
     return teach(images=str(photos), teacher=str(teacher), out=out, **options)
 
@@ -184,6 +184,43 @@ ahead.socket.gethostname = lambda: "one"
 ahead.os.getpid = lambda: 1  # both begin with the same shard
 taught(*map(Path, sys.argv[1:]))
 """
+
+
+def test_machines_without_a_common_disk_meet_at_a_url(
+    photos: Path, teacher: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path}/bucket/store"
+    one = taught(photos, teacher, url, cache=str(tmp_path / "one"))
+    assert content(one) == content(store)
+    there = {path.name for path in (tmp_path / "bucket/store").iterdir()}
+    assert "store.json" in there
+    assert len(there) > 3
+    monkeypatch.setattr(TeacherSpec, "load", lambda *_: pytest.fail("the teacher was loaded"))
+    other = taught(photos, teacher, url, cache=str(tmp_path / "two"))
+    assert other != one
+    assert content(other) == content(store)
+    shared = {"views": 2, "probe": 0.1, "store": url, "cache": str(tmp_path / "three")}
+    run(photos, teacher, tmp_path / "run", **shared)
+    assert {path.name for path in (tmp_path / "bucket/store").iterdir()} == there
+
+
+def test_what_was_stopped_before_it_was_sent_is_sent(
+    photos: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path}/bucket"
+    with monkeypatch.context() as offline:
+        offline.setattr(ahead, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(Interrupted):
+            taught(photos, teacher, url)
+    assert [path.name for path in (tmp_path / "bucket").iterdir()] == ["store.json"]
+    whole = len(opened(taught(photos, teacher, url)))
+    mine = shutil.copytree(tmp_path / "bucket", tmp_path / "copy")
+    assert len(opened(mine)) == whole
+
+
+def test_a_url_that_nobody_answers_is_told(photos: Path, teacher: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot be reached[\s\S]*only what is left"):
+        taught(photos, teacher, "http://127.0.0.1:9/store")
 
 
 def test_a_full_disk_is_told_and_what_is_finished_stays(

@@ -12,6 +12,7 @@ from limbeck.console import console
 from limbeck.errors import Interrupted, LimbeckError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.mapping import parse_engine
+from limbeck.images.places import is_url
 from limbeck.ssld.ahead import Lesson, shards_of, teach_ahead
 from limbeck.ssld.devices import start_ranks, teacher_precision
 from limbeck.ssld.holdout import hold_out
@@ -24,8 +25,12 @@ from limbeck.ssld.opening import (
     open_teacher,
     refuse_foreign,
     store_root,
+    with_own_copy,
 )
 from limbeck.ssld.options import OPTIONS, Distill
+from limbeck.ssld.remote import fetch, publish
+from limbeck.ssld.shard import PART
+from limbeck.ssld.stamp import STAMP
 from limbeck.ssld.store import EVALUATION_VIEW, SoftLabelStore
 from limbeck.ssld.student import check_student, checkpoint_of, make_student
 from limbeck.ssld.teach_options import Teach, checked, known, of_recipe
@@ -84,8 +89,10 @@ def run(options: Teach, module: nn.Module | None = None) -> Path:
 
 def fill(options: Teach, asked: Distill, module: nn.Module | None) -> SoftLabelStore:
     """Everything from the first look at the photos to the last label."""
+    url = options.out if is_url(options.out) else ""
+    asked = with_own_copy(asked)
     refuse_foreign(store_root(asked))
-    ranks = start_ranks(options.device, (), Path(options.out))
+    ranks = start_ranks(options.device, (), store_root(asked))
     spec = name_teacher(asked, module)
     if options.student:
         check_student(asked)
@@ -98,16 +105,24 @@ def fill(options: Teach, asked: Distill, module: nn.Module | None) -> SoftLabelS
     policy = view_policy(asked, student_size(asked, teaching), teaching)
     store = open_store(asked, policy, teaching, photos.keys)
     facts = {"format": store.stamp.format, "teacher": store.stamp.teacher, "views": store.stamp.views}
-    lesson = Lesson(spec, ranks.device.type, precision, policy, store.root.absolute(), store.stamp.keep, facts)
+    if url:
+        publish(url, store.root / STAMP)
+    lesson = Lesson(spec, ranks.device.type, precision, policy, store.root.absolute(), store.stamp.keep, facts, url)
     shards = list(shards_of(photos, range(options.views), lesson, store))
     shards += shards_of(held, range(EVALUATION_VIEW, EVALUATION_VIEW + 1), lesson, store)
     if shards and options.check_teacher:
         check_teacher(teaching, photos)
     unreadable = teach_ahead(shards, store, engine=options.engine, workers=workers)
+    if url:
+        for part in store.root.glob(f"{PART}*"):  # what was stopped before it was sent, too
+            publish(url, part)
+        fetch(url, store.root)
+    store.refresh()
+    store.gather()
     if unreadable:
         some = "".join(f"\n  {path}: {reason}" for path, reason in list(unreadable.items())[:_TOLD])
         console.print(f"{counted(len(unreadable), 'photo')} could not be read any more:{some}", markup=False)
-    console.print(f"{counted(len(store), 'soft label')} in {store.root}", markup=False)
+    console.print(f"{counted(len(store), 'soft label')} in {url or store.root}", markup=False)
     return store
 
 

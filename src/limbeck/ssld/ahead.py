@@ -22,6 +22,7 @@ from limbeck.images.view import ViewPolicy, render
 from limbeck.records import moved
 from limbeck.ssld.gallery import Gallery
 from limbeck.ssld.probe import joined
+from limbeck.ssld.remote import is_published, publish
 from limbeck.ssld.scoring import one_thread
 from limbeck.ssld.shard import PART, SUFFIX, block_of, sorted_block, write_shard
 from limbeck.ssld.store import EVALUATION_VIEW, SoftLabelStore, encode
@@ -46,6 +47,7 @@ class Lesson:
     root: Path
     keep: int
     facts: dict[str, object]
+    url: str = ""  # where the files go to besides, for other machines
 
     def teaching(self) -> Teaching:
         """Loaded once in each process."""
@@ -116,12 +118,10 @@ def teach_ahead(
         workers=workers,
         shown=shown,
         title="making soft labels, in shards",
-        home=store.root,
+        home=None if shards[0].lesson.url else store.root,
         gpus=1 / _WORKERS_OF_A_GPU if cuda else 0.0,
     ):
         unreadable |= taught.unreadable
-    store.refresh()
-    store.gather()
     return unreadable
 
 
@@ -140,7 +140,8 @@ def shards_of(photos: ImageSet, numbers: range, lesson: Lesson, store: SoftLabel
 
 def label_shard(shard: LabelShard) -> Taught:
     """Make the labels of a shard, in fixed batches, and keep them in one file of the store."""
-    if shard.result.exists():
+    url, result = shard.lesson.url, shard.result
+    if result.exists() or (url and is_published(url, result.name)):
         return Taught()
     keep_freed_memory()
     rows, numbers = shard.rows, np.array(shard.numbers)
@@ -157,13 +158,15 @@ def label_shard(shard: LabelShard) -> Taught:
         photo, view = np.divmod(np.concatenate(labelled), len(numbers))
         block = block_of(shard.photos.keys[photo], numbers[view], joined(labels))
         try:
-            write_shard(shard.lesson.root, sorted_block(block), shard.lesson.facts, shard.result.name)
+            write_shard(shard.lesson.root, sorted_block(block), shard.lesson.facts, result.name)
         except RunError as full:
             raise StoreError(
                 full.found,
                 expected=full.expected,
                 hint="free some space, then the same command again goes on from here",
             ) from full
+        if url:
+            publish(url, result)
     return Taught({shard.photos.path(index): reason for index, reason in unreadable.items()})
 
 

@@ -35,6 +35,7 @@ from limbeck.ssld.opening import (
     run_photos,
     store_root,
     tell_found,
+    with_own_copy,
 )
 from limbeck.ssld.options import Distill
 from limbeck.ssld.probe import Probe, ask_teacher, epochs_between
@@ -74,6 +75,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     """Look at the photos and the models, and make the run folder when nothing is left that cannot work."""
     asked = options
     if options.views:
+        options = with_own_copy(options, ranks)
         refuse_foreign(store_root(options))
     spec = name_teacher(options, module) if options.loss != "cross-entropy" else None
     check_student(options)

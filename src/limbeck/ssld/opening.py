@@ -1,6 +1,7 @@
 """What a run opens before it begins: its photos, its teacher, its store."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from limbeck.checkpoints.card import read_card
 from limbeck.classification.names import numbered
 from limbeck.console import console
 from limbeck.errors import CheckpointError, ImagesError, OptionError, counted
+from limbeck.images.cache import cache_root
 from limbeck.images.imageset import ImageSet
+from limbeck.images.places import is_url
 from limbeck.images.reader import evaluation_batches
 from limbeck.images.view import ViewPolicy
 from limbeck.ssld.devices import reading_workers
 from limbeck.ssld.folder import photos_file
 from limbeck.ssld.options import Distill
+from limbeck.ssld.remote import copy_of, fetch
 from limbeck.ssld.shard import Keys
 from limbeck.ssld.store import SoftLabelStore, check_space, read_stamp
 from limbeck.ssld.teacher import TeacherSpec, check_answers
@@ -125,6 +129,18 @@ def class_names(teaching: Teaching, student: Path | None) -> tuple[str, ...]:
 
 def store_root(options: Distill) -> Path:
     return Path(options.store) if options.store else Path(options.out) / "store"
+
+
+def with_own_copy(options: Distill, ranks: Ranks | None = None) -> Distill:
+    """A store at a URL is a copy on this machine, which has all that is there."""
+    if not is_url(options.store):
+        return options
+    folder = copy_of(options.store, Path(options.cache).absolute() if options.cache else cache_root())
+    if ranks is None:
+        fetch(options.store, folder)
+    else:
+        ranks.once(partial(fetch, options.store, folder))
+    return replace(options, store=str(folder))
 
 
 def refuse_foreign(root: Path) -> None:

@@ -15,7 +15,7 @@ from limbeck.files import write_atomically
 from limbeck.ssld.codes import kept
 
 FORMAT = 1
-_FILE = "store.json"
+STAMP = "store.json"
 _WORDS = {"scale": "crop scale", "ratio": "crop ratio", "std": "deviation", "seed": "view seed"}
 
 
@@ -94,7 +94,7 @@ def read_stamp(root: str | Path) -> Stamp | None:
     >>> read_stamp("no/such/folder") is None
     True
     """
-    path = Path(root) / _FILE
+    path = Path(root) / STAMP
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         return Stamp(**fields | {"class_names": tuple(fields["class_names"])})
@@ -115,7 +115,7 @@ def stamped(root: Path, asked: Stamp) -> Stamp:
     """
     found = read_stamp(root)
     if found is None:
-        _create(root / _FILE, dataclasses.replace(asked, keep=kept(asked.classes, asked.keep)))
+        _create(root / STAMP, dataclasses.replace(asked, keep=kept(asked.classes, asked.keep)))
         found = read_stamp(root)
         assert found is not None
     found.refuse_other(root, asked)
