@@ -305,6 +305,9 @@ def test_another_selection_is_not_written_over(
     refused(RunError, "holds files that are not a selection's", gallery=gallery, teacher=teacher, out=mine)
     refused(RunError, "is a file", gallery=gallery, teacher=teacher, out=mine / "notes.txt")
     assert [file.name for file in mine.iterdir()] == ["notes.txt"]
+    inside = gallery / "set"
+    refused(RunError, "lies inside", f"--out {gallery.parent / 'set'}", gallery=gallery, teacher=teacher, out=inside)
+    assert not inside.exists()
 
 
 def test_a_full_disk(gallery: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from limbeck.errors import RunError, TeacherError
 from limbeck.files import replacing
 from limbeck.images.decode import Unreadable, decode
 from limbeck.images.imageset import ImageSet
-from limbeck.images.mapping import map_shards
+from limbeck.images.mapping import default_workers, map_shards
 from limbeck.images.prepare import centre_view
 from limbeck.images.sources import reason_of
 from limbeck.ssld.choosing import UNIT
@@ -50,6 +50,7 @@ NONE = -1
 _VERSION = "1"  # another one makes every shard be scored anew
 _BATCH = 32
 _FEW = 300  # fewer are scored sooner than a worker starts
+_ON_A_GPU = 4  # workers that share a GPU: each has its own copy of the teacher there
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,11 @@ def score_gallery(
     left = [shard for shard in shards if not shard.result.exists()]
     if sum(len(shard.photos) for shard in left) < _FEW and engine == "plain":
         workers = 0
+    elif workers is None and engine == "plain" and asked.device != "cpu":
+        workers = min(default_workers(), _ON_A_GPU)
     if shown and len(left) < len(shards):
         console.print(f"{len(shards) - len(left):,} of {len(shards):,} shards are scored already")
-    given = {"workers": workers, "shown": shown, "home": home, "gpus": 1.0 if asked.device == "cuda" else 0.0}
+    given = {"workers": workers, "shown": shown, "home": home, "gpus": 1.0 if asked.device.startswith("cuda") else 0.0}
     for _ in map_shards(score_shard, left, engine, title="scoring, in shards", **given):  # type: ignore[arg-type]
         pass
     return _gather(gallery, shards)

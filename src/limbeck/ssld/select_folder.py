@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from limbeck.console import progress
-from limbeck.errors import RunError
+from limbeck.console import console, progress
+from limbeck.errors import RunError, counted
 from limbeck.files import replacing, scratch, sweep, write_atomically
 from limbeck.images.imageset import ImageSet
 from limbeck.images.manifest import open_manifest, read_skipped, write
@@ -31,6 +32,7 @@ def selection_folder(options: Select) -> Iterator[Path]:
     out = Path(options.out)
     if out.exists() and not out.is_dir():
         raise RunError(f"--out {out} is a file", expected="a folder, new or empty", hint="another --out")
+    refuse_inside(out, options)
     refuse_other(out, options)
     with only_here(out):
         sweep(out)
@@ -40,6 +42,18 @@ def selection_folder(options: Select) -> Iterator[Path]:
 def keep_options(out: Path, options: Select) -> None:
     """What the selection is, so that another is not written over it."""
     write_atomically(out / OPTIONS_FILE, (json.dumps(told(options), indent=2) + "\n").encode())
+
+
+def refuse_inside(out: Path, options: Select) -> None:
+    """Raises where --out would lie among the user's photos."""
+    for source in (*options.gallery, *options.exclude):
+        folder = Path(source).expanduser()
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise RunError(
+                f"--out {out} lies inside {source}, which is never written to",
+                expected="a place outside of the photos",
+                hint=f"--out {shlex.quote(str(folder.parent / out.name))}",
+            )
 
 
 def refuse_other(out: Path, options: Select) -> None:
@@ -101,6 +115,9 @@ def materialise(images: ImageSet, out: Path, *, link: bool) -> pa.RecordBatch:
     names = [_name(images, row) for row in range(len(images))]
     lengths = np.where(_linked(batch) & link, 0, batch.column("length").to_numpy())
     missing = [row for row, name in enumerate(names) if not (folder / name).exists()]
+    others = sum(1 for _ in folder.iterdir()) - (len(names) - len(missing))
+    if others:
+        console.print(f"{folder} holds {counted(others, 'file')} besides the photos of this selection", markup=False)
     refuse_full(out, int(lengths[missing].sum()), "copying the photos", "--link, or another --out on a larger disk")
     with progress("linking photos" if link else "copying photos", len(images)) as advance:
         for row, name in enumerate(names):
