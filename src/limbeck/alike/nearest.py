@@ -16,7 +16,7 @@ from limbeck.alike.phash import signs
 
 UNIT = 512.0  # the norm of a rounded vector; its square is far below 2^24
 
-_BLOCK = 16384  # columns of a product
+_BLOCK = 8192  # columns of a product
 _SUMMED = 4096
 _BELIEF = 50  # photos that it takes to doubt what is usual as much as to believe it
 
@@ -59,14 +59,12 @@ def near_vectors(
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Of each query, the rows of `side` that are at least this similar: the `most` nearest, nearest first.
 
-    >>> one = rounded(np.eye(3)[:2])
-    >>> [(query, rows.tolist()) for query, rows in near_vectors(one, one, 0.2, 5)]
+    >>> one = rounded(np.eye(16).repeat(16, 1)[:2] / 4)
+    >>> [(query, rows.tolist()) for query, rows in near_vectors(one, one, 0.9, 5)]
     [(0, [0]), (1, [1])]
     """
     scores, rows = _top(torch.from_numpy(np.array(queries)).float(), side, most)
-    least = similarity * _norms(queries)
-    for query in range(len(queries)):
-        near = scores[query] >= least[query]
+    for query, near in enumerate(scores >= similarity * UNIT**2):
         yield query, rows[query][near].numpy()
 
 
@@ -76,21 +74,12 @@ def _top(queries: Tensor, side: NDArray[np.int8], most: int) -> tuple[Tensor, Te
     rows = torch.zeros((len(queries), 0), dtype=torch.int64)
     for start in range(0, len(side), _BLOCK):
         block = torch.from_numpy(np.array(side[start : start + _BLOCK])).float()
-        product = queries @ block.T / _norms_of(block)
-        best = product.topk(min(most, len(block)), dim=1)
+        best = (queries @ block.T).topk(min(most, len(block)), dim=1)
         scores = torch.cat([scores, best.values], 1)
         rows = torch.cat([rows, best.indices + start], 1)
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, :most]
         scores, rows = scores.gather(1, order), rows.gather(1, order)
     return scores, rows
-
-
-def _norms(vectors: NDArray[np.int8]) -> Tensor:
-    return _norms_of(torch.from_numpy(np.array(vectors)).float())
-
-
-def _norms_of(vectors: Tensor) -> Tensor:
-    return (vectors**2).sum(1).clamp(min=1).sqrt()
 
 
 def near_hashes(

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from limbeck.alike.turns import MIRROR, TURNS
 
 _SIDE, _HIGHEST = 32, 11
-_BLOCK = 32768  # rows of a product at once
 
 
 def _basis() -> NDArray[np.float32]:

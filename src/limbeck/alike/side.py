@@ -77,6 +77,7 @@ class Side:
         vectors: list[Path] = []
         if embed:
             vectors = embed_all(images, home / "embeddings", embed, stamp, engine=engine, workers=workers, shown=shown)
+        (home / "side.json").unlink(missing_ok=True)
         assemble(looks, home)
         if embed:
             assemble(vectors, home)

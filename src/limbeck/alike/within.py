@@ -27,7 +27,7 @@ from limbeck.images.mapping import map_shards
 SIGNATURES_WITHIN = ("hash", "local")
 
 _HOWS = ("hash", "sift")
-_QUERIES = 256  # photos whose candidates are sought at once
+_QUERIES = 1024  # photos whose candidates are sought at once
 _SHARD = 500  # pairs
 _REMEMBERED = 256  # photos whose points a worker keeps for the next pairs
 
@@ -136,10 +136,12 @@ def _candidates(arrays: Arrays, limits: Thresholds, shown: bool) -> NDArray[np.i
         found = [np.zeros(0, np.int64)]
         for start in range(0, count, _QUERIES):
             rows = slice(start, min(start + _QUERIES, count))
-            for query, others in _named(arrays, rows, limits):
-                low, high = np.minimum(query, others), np.maximum(query, others)
-                readable = arrays["readable"][others] & arrays["readable"][query]
-                found.append((low * count + high)[readable & (low < high)])
+            named = list(_named(arrays, rows, limits))
+            query = np.repeat([one for one, _ in named], [len(others) for _, others in named])
+            other = np.concatenate([others for _, others in named])
+            low, high = np.minimum(query, other), np.maximum(query, other)
+            readable = arrays["readable"][query] & arrays["readable"][other]
+            found.append(np.unique((low * count + high)[readable & (low < high)]))
             advance(rows.stop - rows.start)
     together = np.unique(np.concatenate(found))
     return np.stack([together // count, together % count], 1)
