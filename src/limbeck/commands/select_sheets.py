@@ -142,8 +142,8 @@ def twins_of(selection: Selection, row: int) -> Sequence[Twins]:
         photos = [decode(images.read(place)), decode(other[0].read(other[1]))]
     except (OSError, Unreadable):
         return []
-    seen = [look(photo, local=False).features for photo in photos]
-    evidence = compare(seen[0], seen[1]) if seen[0] is not None and seen[1] is not None else None
+    seen = [look(photo).features for photo in photos]
+    evidence = compare(*seen)
     if evidence is None:
         return []
     picture = thumbnail(draw_pair(photos[0], photos[1], evidence), side=640)

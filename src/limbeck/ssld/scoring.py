@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,7 +101,7 @@ class Excluding:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def match(self, looks: list[Look], features: Tensor | None, keys: NDArray[np.uint8]) -> list[Match | None]:
-        embeddings = features.numpy() if features is not None and self.signature == "embedding" else None
+        embeddings = None if features is None else features.numpy()
         return _side(self.home).match(looks, embeddings, self.thresholds, keys=keys, thorough=self.thorough)
 
 
@@ -193,53 +192,66 @@ def shards_of(gallery: Gallery, asked: Asked, excluding: Excluding | None, home:
         yield ScoreShard(photos, asked, excluding, home / f"{name}.arrow")
 
 
+@dataclass
+class _Seen:
+    """What was seen of the photos of a shard so far; `reasons` is of all, the others are of those that can be read."""
+
+    answers: list[tuple[int, int]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    settled: bool = True
+
+
 def score_shard(shard: ScoreShard) -> Path:
     """Score the photos of a shard, in fixed slices, and keep the outcome."""
     if shard.result.exists():
         return shard.result
-    rows: list[tuple[Any, ...]] = []
-    settled = True
+    seen = _Seen()
     with one_thread(shard.asked.device):
         for start in range(0, len(shard.photos), _BATCH):
-            part, whole = _score_slice(shard, range(start, min(start + _BATCH, len(shard.photos))))
-            rows += part
-            settled &= whole
-    result = shard.result if settled else shard.unsettled
+            _score_slice(shard, range(start, min(start + _BATCH, len(shard.photos))), seen)
+        matches = _compare(shard, seen)
+    rows = []
+    found = zip(seen.answers, matches, strict=True)
+    for key, reason in zip(shard.photos.keys, seen.reasons, strict=True):
+        answer, match = ((NONE, NONE), None) if reason else next(found)
+        rows.append((key.tobytes(), *answer, *_matched(match), reason))
+    result = shard.result if seen.settled else shard.unsettled
     with replacing(result) as temporary, pa.ipc.new_file(str(temporary), SCORED) as writer:
         writer.write_batch(pa.record_batch(list(map(list, zip(*rows))), schema=SCORED))
     return result
 
 
-def _score_slice(shard: ScoreShard, indices: range) -> tuple[list[tuple[Any, ...]], bool]:
-    """One row of SCORED for each photo, read once; and whether each could be read, or never will be."""
+def _score_slice(shard: ScoreShard, indices: range, seen: _Seen) -> None:
+    """Read some photos, each once: what the teacher answers, and what they are compared by."""
     sight, excluding = shard.asked.sight(), shard.excluding
     views: list[list[Tensor]] = []
-    looks: list[Look] = []
-    reasons, settled = [], True
     for index in indices:
         reason = ""
         try:
             photo = decode(shard.photos.read(index))
             views.append([centre_view(preprocess, photo) for preprocess in sight.teacher.preprocesses])
             if excluding:
-                looks.append(look(photo, local=excluding.signature == "local"))
+                seen.looks.append(look(photo))
         except Unreadable as error:
             reason = str(error)
         except OSError as error:
-            reason, settled = reason_of(error), False
-        reasons.append(reason)
-    keys = shard.photos.keys[indices.start : indices.stop]
-    found: Iterator[tuple[Any, ...]] = iter(())
+            reason, seen.settled = reason_of(error), False
+        seen.reasons.append(reason)
     if views:
         answers, features = sight.evaluate([torch.stack(each) for each in zip(*views)])
-        there = keys[[not reason for reason in reasons]]
-        matches = excluding.match(looks, features, there) if excluding else [None] * len(views)
-        found = zip(best_classes(answers), map(_matched, matches))
-    rows = []
-    for key, reason in zip(keys, reasons):
-        answer, match = ((NONE, NONE), _matched(None)) if reason else next(found)
-        rows.append((key.tobytes(), *answer, *match, reason))
-    return rows, settled
+        seen.answers += best_classes(answers)
+        if features is not None and excluding and excluding.signature == "embedding":
+            seen.features.append(features)
+
+
+def _compare(shard: ScoreShard, seen: _Seen) -> Sequence[Match | None]:
+    """With all excluded photos, once for the whole shard: a product with few rows is mostly spent on the other side."""
+    if shard.excluding is None or not seen.looks:
+        return [None] * len(seen.answers)
+    there = shard.photos.keys[[not reason for reason in seen.reasons]]
+    return shard.excluding.match(seen.looks, torch.cat(seen.features) if seen.features else None, there)
 
 
 def _matched(match: Match | None) -> tuple[int, int, int, int, bool]:
