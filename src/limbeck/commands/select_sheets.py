@@ -143,7 +143,7 @@ def twins_of(selection: Selection, row: int) -> Sequence[Twins]:
     except (OSError, Unreadable):
         return []
     seen = [look(photo).features for photo in photos]
-    evidence = compare(*seen)
+    evidence = compare(seen[0], seen[1])
     if evidence is None:
         return []
     picture = thumbnail(draw_pair(photos[0], photos[1], evidence), side=640)
