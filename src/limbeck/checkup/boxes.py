@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.checkup.case import Case
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Marked, Place, are, have
-from limbeck.checkup.labels import every
+from limbeck.checkup.labels import every, located
 from limbeck.datasets.records import Box, Labels, Sample, Thing
 from limbeck.datasets.rle import mask_of
 from limbeck.errors import counted
@@ -34,7 +34,7 @@ class Object(NamedTuple):
     def place(self) -> Place:
         box = ",".join(f"{value:.5g}" for value in self.thing.box or self.box)
         name = self.thing.label or f"class {self.thing.number}"
-        what = f"{name} {self.thing.flaw.partition(': ')[2] or box} ({self.thing.place})"
+        what = f"{name} {self.thing.flaw.partition(': ')[2] or box} ({located(self.sample, self.thing)})"
         rows = () if self.row is None else (self.row,)
         return Place(self.sample.source, what, rows, (Marked(self.box, name),))
 
@@ -53,7 +53,7 @@ def objects(case: Case) -> Iterator[Object]:
 def unreadable_boxes(case: Case) -> list[Finding]:
     """Boxes that are no four numbers."""
     places = [
-        Place(sample.source, f"{thing.place}: {thing.flaw}", () if row is None else (row,))
+        Place(sample.source, f"{located(sample, thing)}: {thing.flaw}", () if row is None else (row,))
         for _, _, sample, row in every(case)
         for thing in sample.things
         if thing.flaw and not thing.flaw.startswith("no extent")
@@ -181,7 +181,7 @@ def outlines(case: Case) -> list[Finding]:
             if flaw:
                 marked = (Marked(thing.box, thing.label),) if thing.box and max(thing.box) > 1 else ()
                 rows = () if row is None else (row,)
-                places.append(Place(sample.source, f"{sample.image}, {thing.place}: {flaw}", rows, marked))
+                places.append(Place(sample.source, f"{located(sample, thing)}: {flaw}", rows, marked))
     number = len(places)
     return _told(
         "broken-outlines",

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 
 from limbeck.checkup.case import AGAINST, Case
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Marked, Place, are, have
-from limbeck.checkup.labels import every
+from limbeck.checkup.labels import every, located
 from limbeck.datasets.records import Labels, Sample, Thing
 from limbeck.errors import counted, nearest
 
@@ -136,7 +136,7 @@ def gaps(case: Case) -> list[Finding]:
 def unnamed(case: Case) -> list[Finding]:
     """Objects of no class."""
     places = [
-        Place(sample.source, f"{thing.place} has no class", () if row is None else (row,), _marked(thing))
+        Place(sample.source, f"{located(sample, thing)} has no class", () if row is None else (row,), _marked(thing))
         for _, labels, sample, row in every(case)
         for thing in sample.things
         if not thing.label and thing.number is None and not thing.flaw
@@ -314,7 +314,9 @@ def _use(used: Used, sample: Sample, row: int | None, case: Case, thing: Thing |
     splits = case.splits[row] if row is not None else sample.splits
     used.by_split[splits[0] if splits else ""] += 1
     if len(used.places) < _EXAMPLES:
-        what = f"class {thing.number}, {thing.place}" if thing and not thing.label else thing.place if thing else ""
+        what = located(sample, thing) if thing else ""
+        if thing and not thing.label:
+            what = f"class {thing.number}, {what}"
         where = sample.source if thing else sample.image
         used.places.append(Place(where, what, () if row is None else (row,), _marked(thing) if thing else ()))
 

@@ -50,7 +50,12 @@ def clean(diagnosis: Diagnosis) -> Clean:
 def told(left_out: Counter[str]) -> str:
     """What is left out, in words.
 
-    >>> told(Counter({"blank-images": 2, "masks": 0}))
-    '2 blank images'
+    >>> told(Counter({"blank-images": 2, "exact-leaks": 1, "masks": 0}))
+    '2 blank images, 1 exact leak'
     """
-    return ", ".join(f"{number:,} {check.replace('-', ' ')}" for check, number in left_out.most_common() if number)
+    words = {check: check.replace("-", " ") for check in left_out}
+    return ", ".join(
+        f"{number:,} {words[check].removesuffix('s') if number == 1 else words[check]}"
+        for check, number in left_out.most_common()
+        if number
+    )

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 from limbeck.checkup.case import Case
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Place
-from limbeck.datasets.records import Labels, Sample
+from limbeck.datasets.records import Labels, Sample, Thing
 from limbeck.datasets.tree import Tree
 from limbeck.errors import counted
 
@@ -55,6 +56,16 @@ def every(case: Case) -> Iterator[tuple[Tree, Labels, Sample, int | None]]:
     for tree, labels in case.labels:
         for sample in labels.samples:
             yield tree, labels, sample, case.row(sample)
+
+
+def located(sample: Sample, thing: Thing) -> str:
+    """Where in the labels a thing is; with its image where one file speaks of many.
+
+    >>> located(Sample("set/a.jpg", source="set/all.json"), Thing("cat", place="annotation 3"))
+    'annotation 3 of a.jpg'
+    """
+    image = PurePosixPath(sample.image)
+    return thing.place if PurePosixPath(sample.source).stem == image.stem else f"{thing.place} of {image.name}"
 
 
 def troubles(case: Case) -> list[Finding]:

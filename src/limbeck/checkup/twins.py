@@ -27,7 +27,7 @@ def exact_within(case: Case) -> list[Finding]:
         case,
         "exact-duplicates",
         WARNING,
-        "{} a copy of another, byte for byte",
+        ("is a copy of another, byte for byte", "are copies of others, byte for byte"),
         places,
         "It counts twice in training, and twice in every score.",
         "keep one of each; --write-manifest keeps the first",
@@ -50,7 +50,7 @@ def exact_across(case: Case) -> list[Finding]:
         case,
         "exact-leaks",
         WARNING,
-        "{} in two splits, byte for byte",
+        ("is in two splits, byte for byte", "are in two splits, byte for byte"),
         places,
         "A model is asked about what it was shown: the score flatters.",
         "take them out of the training side; --write-manifest does",
@@ -69,7 +69,7 @@ def listed_twice(case: Case) -> list[Finding]:
         case,
         "listed-in-two-splits",
         WARNING,
-        "{} listed in two splits",
+        ("is listed in two splits", "are listed in two splits"),
         places,
         "A model is asked about what it was shown: the score flatters.",
         "take them out of one of the lists",
@@ -86,9 +86,9 @@ def near_within(case: Case) -> list[Finding]:
             False,
             "near-duplicates",
             WARNING,
-            "{} copies of others, edited or overlapping: cropped, resized, recompressed, mirrored",
+            ("is a copy of another, edited or overlapping", "are copies of others, edited or overlapping"),
             "They count twice in training.",
-            "keep the largest of each: `limbeck select --dedupe`",
+            "keep the largest of each: `limbeck select` with --dedupe does",
         ),
         *_paired(
             case,
@@ -96,7 +96,10 @@ def near_within(case: Case) -> list[Finding]:
             False,
             "same-scenes",
             NOTE,
-            "{} the scene of another, as neighbouring frames of a video do",
+            (
+                "shows the scene of another, as neighbouring frames of a video do",
+                "show the scenes of others, as neighbouring frames of a video do",
+            ),
             "So many images hold less than they seem to: split them by scene or by video, never at random.",
             "nothing, if the splits are by scene",
         ),
@@ -112,7 +115,10 @@ def near_across(case: Case) -> list[Finding]:
             True,
             "near-duplicate-leaks",
             WARNING,
-            "{} a copy of one in another split, edited or overlapping",
+            (
+                "is a copy of one in another split, edited or overlapping",
+                "are copies of some in another split, edited or overlapping",
+            ),
             "A model is asked about what it was shown: the score flatters.",
             "take them out of the training side; --write-manifest does",
         ),
@@ -122,7 +128,10 @@ def near_across(case: Case) -> list[Finding]:
             True,
             "same-scene-leaks",
             WARNING,
-            "{} the scene of one in another split, as neighbouring frames of a video do",
+            (
+                "shows the scene of one in another split, as neighbouring frames of a video do",
+                "show the scenes of some in another split, as neighbouring frames of a video do",
+            ),
             "The score says how well a model knows these scenes, not how well it does on new ones.",
             "split by scene or by video; --write-manifest leaves them in",
         ),
@@ -144,17 +153,16 @@ def conflicts(case: Case) -> list[Finding]:
         case,
         "conflicting-labels",
         WARNING,
-        "{} another label than a copy of it",
+        ("has another label than a copy of it", "have other labels than copies of them"),
         places,
         "One of the two labels is false, and a model cannot learn both.",
         "look at the pairs and correct or drop one of each",
         drop,
-        verbs=("has", "have"),
     )
 
 
 def _paired(
-    case: Case, level: str, across: bool, check: str, severity: str, title: str, why: str, cure: str
+    case: Case, level: str, across: bool, check: str, severity: str, title: tuple[str, str], why: str, cure: str
 ) -> list[Finding]:
     places: dict[int, Place] = {}
     drop: list[int] = []
@@ -169,8 +177,7 @@ def _paired(
             places[shown] = _crossing(case, a, b) if across else _beside(case, a, b)
         if across and level == NEAR_DUPLICATE and case.is_against[b] | (_split(case, a) == "train"):
             drop.append(a)
-    verbs = ("shows", "show") if level == SAME_SCENE else ("is", "are")
-    return _told(case, check, severity, title, list(places.values()), why, cure, drop, verbs=verbs)
+    return _told(case, check, severity, title, list(places.values()), why, cure, drop)
 
 
 def _crossing(case: Case, a: int, b: int) -> Place:
@@ -187,17 +194,16 @@ def _told(
     case: Case,
     check: str,
     severity: str,
-    title: str,
+    title: tuple[str, str],  # of one, of several
     places: Sequence[Place],
     why: str,
     cure: str,
     drop: Iterable[int],
-    verbs: tuple[str, str] = ("is", "are"),
 ) -> list[Finding]:
     if not places:
         return []
     number = len(places)
-    words = title.format(f"{counted(number, 'photo')} {verbs[number > 1]}")
+    words = f"{counted(number, 'photo')} {title[number > 1]}"
     return [Finding(check, severity, words, places, why, cure, len(case.photos), sorted(set(drop)))]
 
 

@@ -21,6 +21,7 @@ from limbeck.images.cache import cache_root
 from limbeck.images.mapping import parse_engine
 from limbeck.report.doctor_page import write_doctor_page
 
+_MANY = 30_000  # photos; the time to compare them grows with the square
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
 
@@ -73,6 +74,8 @@ def examine_and_tell(options: Doctor) -> Diagnosis:
     case = open_case(options.data, options.against, cache=cache, engine=options.engine, workers=workers)
     for line in guesses(case):
         console.print(line, markup=False)
+    if options.near and len(case.photos) > _MANY:
+        console.print(f"to compare {len(case.photos):,} photos with each other takes long; --no-near leaves it out")
     if options.near:
         case = with_pairs(case, cache=cache, engine=options.engine, workers=workers)
     diagnosis = examine(case)
