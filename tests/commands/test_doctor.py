@@ -38,7 +38,7 @@ def test_a_sound_set(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert doctor("set", "--no-near") == 0
     told = capsys.readouterr().out
     assert "set: class folders: 2 classes\n22 images: 20 train, 2 val\n" in told
-    assert "nothing is wrong\n" in told
+    assert "nothing is wrong; edited copies were not looked for (--no-near)\n" in told
     assert "the pictures: doctor/doctor.html" in told
     found = json.loads((elsewhere / "doctor" / "doctor.json").read_text())
     assert (found["breaks_training"], found["findings"], found["splits"]) == (False, [], {"train": 20, "val": 2})
@@ -60,7 +60,7 @@ def test_what_would_break_training_is_an_exit_status_of_1(elsewhere: Path, capsy
         "        do: draw them anew, or take them out",
     ]
     assert at < lines.index("warning 1 photo is a copy of another, byte for byte")
-    assert "1 error, 1 warning" in lines
+    assert "1 error, 1 warning; edited copies were not looked for (--no-near)" in lines
     found = json.loads((elsewhere / "told" / "doctor.json").read_text())
     assert found["breaks_training"] is True
     assert found["findings"][0]["places"][0] == {

@@ -118,7 +118,8 @@ def _tell(diagnosis: Diagnosis) -> None:
     console.print()
     counts = [(severity, sum(each.severity == severity for each in diagnosis.findings)) for severity in _COLOURS]
     told = ", ".join(counted(count, severity) for severity, count in counts if count)
-    console.print(f"{told or 'nothing is wrong'}", markup=False)
+    aside = "" if diagnosis.case.pairs is not None else "; edited copies were not looked for (--no-near)"
+    console.print(f"{told or 'nothing is wrong'}{aside}", markup=False)
 
 
 def _validate(options: Doctor) -> None:

@@ -9,6 +9,7 @@ from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits, split_of
 from limbeck.datasets.tree import Tree
+from limbeck.errors import counted
 
 
 def read(tree: Tree, lookup: Lookup) -> Labels | None:
@@ -38,7 +39,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     outlined = sum(thing.outline is not None for sample in samples for thing in sample.things)
     kind = f"{things:,} objects, {outlined:,} with masks" if outlined else f"{things:,} boxes"
     files = tree.inner(next(iter(contents))) if len(contents) == 1 else f"{len(contents)} json files"
-    told = f"COCO: {files}, {listed:,} images, {kind}, {len(classes)} classes"
+    told = f"COCO: {files}, {listed:,} images, {kind}, {counted(len(classes), 'class', 'classes')}"
     return Labels("COCO", told, "detection", samples, classes, troubles=troubles, first=1)
 
 

@@ -9,6 +9,7 @@ from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample
 from limbeck.datasets.splits import folder_splits
 from limbeck.datasets.tree import Tree
+from limbeck.errors import counted
 
 _WORDS = (
     "labels", "label", "masks", "mask", "annotations", "annotation", "annots", "annot", "segmentationclass",
@@ -51,7 +52,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     classes, colours, listed = class_list(tree)
     kinds = Counter(PurePosixPath(name).suffix.lower() for name in masks)
     told = f"masks: {paired:,} photos with a mask ({kinds.most_common(1)[0][0][1:]})"
-    told += f", {len(classes)} classes in {listed}" if classes else ", no list of classes"
+    told += f", {counted(len(classes), 'class', 'classes')} in {listed}" if classes else ", no list of classes"
     aside = sorted(set(masks) - {sample.mask for sample in samples})
     return Labels("masks", told, "segmentation", samples, classes, colours=colours, aside=aside)
 

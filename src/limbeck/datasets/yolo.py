@@ -13,6 +13,7 @@ from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits
 from limbeck.datasets.tree import Tree
+from limbeck.errors import counted
 
 _LOOKED_AT = 20
 _SPLITS = ("train", "val", "test")
@@ -48,7 +49,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
             lost = _things(tree, text, classes, troubles)
             samples.append(Sample(f"{PurePosixPath(text).stem}.jpg", found=False, things=lost, source=text))
     boxes = sum(len(sample.things) for sample in samples)
-    told = f"YOLO: {len(pairs):,} txt files, {boxes:,} objects, {len(classes)} classes{told}"
+    told = f"YOLO: {len(pairs):,} txt files, {boxes:,} objects, {counted(len(classes), 'class', 'classes')}{told}"
     troubles += _counted(table, classes, told)
     return Labels("YOLO", told, "detection", samples, classes, troubles=troubles, first=0, shares=True)
 

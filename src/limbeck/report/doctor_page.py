@@ -90,6 +90,7 @@ def render(diagnosis: Diagnosis, findings: Sequence[Shown], commands: Sequence[t
     case = diagnosis.case
     numbers = {severity: sum(each.severity == severity for each in diagnosis.findings) for severity in SEVERITIES}
     mood, headline, text = _verdict(numbers)
+    text += "" if case.pairs is not None else " Edited copies were not looked for (--no-near)."
     return environment.get_template("doctor.html.j2").render(
         title=", ".join(tree.source for tree in case.trees),
         guesses=guesses(case)[:-1],
