@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,11 +14,16 @@ from PIL import Image
 
 import limbeck
 from limbeck.cli import main
+from limbeck.commands.select import tell
 from limbeck.errors import CheckpointError, ImagesError, LimbeckError, OptionError, RunError, TeacherError, UnknownName
 from limbeck.images.imageset import ImageSet
 from limbeck.images.places import key_of
 from limbeck.ssld import gallery as galleries
 from limbeck.ssld import scoring
+from limbeck.ssld.gallery import Gallery
+from limbeck.ssld.gates import decide
+from limbeck.ssld.scoring import LEVELS, Scores
+from limbeck.ssld.select_options import Select
 from tests.commands.tiny import CLASSES, run
 
 QUICK: dict[str, Any] = {"workers": 0, "device": "cpu", "teacher_precision": "float32", "signature": "hash"}
@@ -266,6 +272,18 @@ def test_fewer_photos_than_places_is_fine_and_told(
 ) -> None:
     assert len(select(gallery, teacher, tmp_path / "set", per_class=4000)) == 83
     assert "no class has 4,000 photos: --per-class cuts nothing" in capsys.readouterr().out
+
+
+def test_photos_of_an_excluded_scene_are_told_of(gallery: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = Gallery.of(ImageSet.open(gallery, workers=0, shown=False))
+    scores = Scores.unmatched(*(np.full(len(images), value, np.int32) for value in (1, 500_000)))
+    scores.level[:3] = LEVELS.index("same scene")
+    for drop, kept in ((False, 83), (True, 80)):
+        options = Select(drop_scenes=drop)
+        tell(decide(images, scores, options, CLASSES), options)
+        said = capsys.readouterr().out
+        assert f"{kept}  kept of 85 files: {kept} in each of 1 class, none in the other 3" in said
+        assert ("3 of them show the scenes of excluded photos: --drop-scenes" in said) != drop
 
 
 def test_nothing_left(gallery: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from limbeck.alike.thresholds import SAME_SCENE
 from limbeck.classification.names import numbered
 from limbeck.commands.select_sheets import page_of
 from limbeck.console import console, duration
@@ -20,7 +21,7 @@ from limbeck.ssld.choosing import KEPT
 from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.gallery import Gallery
 from limbeck.ssld.gates import WHY, Selection, decide, find_twins, gates, least_score
-from limbeck.ssld.scoring import score_gallery
+from limbeck.ssld.scoring import LEVELS, score_gallery
 from limbeck.ssld.select_folder import keep_moved, keep_options, materialise, require_room, selection_folder, told
 from limbeck.ssld.select_opening import (
     engine_of,
@@ -132,6 +133,10 @@ def tell(selection: Selection, options: Select) -> None:
     )
     if not counts["below the cut"] and there.max() < options.per_class:
         console.print(f"no class has {options.per_class:,} photos: --per-class cuts nothing")
+    scenes = int(((selection.scores.level == LEVELS.index(SAME_SCENE)) & (selection.fate == KEPT)).sum())
+    if scenes:
+        show = "shows the scene" if scenes == 1 else "show the scenes"
+        console.print(f"{scenes:,} of them {show} of excluded photos: --drop-scenes leaves such photos out")
     if counts["balance"]:
         smallest = selection.classes[int(np.flatnonzero(of_class == there.min())[0])]
         console.print(
