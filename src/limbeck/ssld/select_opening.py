@@ -13,8 +13,10 @@ from limbeck.console import console
 from limbeck.errors import ImagesError, OptionError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
+from limbeck.ssld.anchor import anchored
 from limbeck.ssld.devices import teacher_precision
 from limbeck.ssld.gallery import Gallery
+from limbeck.ssld.options import Distill
 from limbeck.ssld.scoring import Asked, Excluding
 from limbeck.ssld.select_options import Select
 from limbeck.ssld.teacher import TeacherSpec, check_answers
@@ -48,9 +50,11 @@ def open_excluded(options: Select, gallery: Gallery, cache: Path, workers: int |
 
 def name_teacher(options: Select, module: nn.Module | None, device: torch.device) -> Asked:
     """Who is asked, and how; names and files are looked at, nothing is loaded."""
+    # workers of another machine start in another folder
+    whole = anchored(Distill(teacher=options.teacher, teacher_weights=options.teacher_weights))
     spec = TeacherSpec.parse(
-        module if module is not None else options.teacher,
-        weights=options.teacher_weights or None,
+        module if module is not None else whole.teacher,
+        weights=whole.teacher_weights or None,
         size=options.teacher_size or None,
         mean=options.teacher_mean or None,
         std=options.teacher_std or None,
