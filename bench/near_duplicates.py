@@ -170,7 +170,8 @@ def report(fit: Half, test: Half, teachers: dict[str, Embed], folder: Path, ever
         columns[f"{name} alone"] = (*test.judged(accepted(scores[1], limit)), 0.0)
         print(f"<!-- {name} alone: accepted from {limit:.3f} -->")
     for name in sides:
-        limits = Thresholds(similarity=candidate_limit(fit, *sides[name][0], name))
+        least = candidate_limit(fit, *sides[name][0], name)
+        limits = Thresholds(similarity=least, embedding_similarity=least)
         began = time.monotonic()
         side, embeddings = sides[name][1]
         looks = [query.seen for query in test.queries]

@@ -182,3 +182,20 @@ def test_the_same_bytes_within_a_set_are_paired_with_the_first(root: Path, tmp_p
         (folder / f"{name}.png").write_bytes((root / "originals" / f"{number}.png").read_bytes())
     pairs = alike_within(opened(folder), tmp_path / "in", signature="hash", workers=0, shown=False)
     assert [(pair.a, pair.b, pair.how) for pair in pairs] == [(0, 2, "same bytes"), (0, 3, "same bytes")]
+
+
+@pytest.mark.shared
+def test_edited_real_photos_are_found(shared: Path, tmp_path: Path) -> None:
+    images = opened(shared / "data" / "imagenet_samples.zip").take(range(0, 180, 18))
+    side = Side.build(images, tmp_path, signature="local", workers=0, shown=False)
+    looks = []
+    for row in range(len(images)):
+        photo = Image.fromarray(decode(images.read(row)).permute(1, 2, 0).numpy())
+        width, height = photo.size
+        edits = (
+            photo.crop((width // 7, height // 7, width * 6 // 7, height * 6 // 7)),
+            photo.resize((width // 4, height // 4)),
+            ImageOps.mirror(photo).rotate(10),
+        )
+        looks += [look(torch.from_numpy(np.array(edit)).permute(2, 0, 1)) for edit in edits]
+    assert others(side.match(looks)) == [row for row in range(len(images)) for _ in range(3)]

@@ -163,8 +163,8 @@ class Side:
         if vectors is not None:
             kept = self.arrays["vectors"]
             copies = kept.shape[1]
-            near = near_vectors(vectors, kept.reshape(-1, kept.shape[2]), limits.similarity, limits.candidates)
-            for place, rows in near:
+            least = limits.embedding_similarity if self.signature == "embedding" else limits.similarity
+            for place, rows in near_vectors(vectors, kept.reshape(-1, kept.shape[2]), least, limits.candidates):
                 found[place] |= dict.fromkeys((rows // copies).tolist())
         return [[row for row in rows if self.arrays["readable"][row]] for rows in found]
 

@@ -15,7 +15,8 @@ class Thresholds:
     """
 
     hash_distance: int = 12  # of 64 bits: a candidate at most this far
-    similarity: float = 0.15  # cosine of two signatures: a candidate at least this near
+    similarity: float = 0.13  # cosine of two `local` signatures: a candidate at least this near
+    embedding_similarity: float = 0.5  # cosine of two embeddings without what all photos share, likewise
     candidates: int = 5  # at most so many of a photo by signature, and as many by hash
     ratio: float = 0.8  # of the nearest descriptor's distance to the second's
     residual: float = 3.0  # pixels of the common size between a matched point and its place by the transform
