@@ -50,6 +50,16 @@ def test_nuclei(shared: Path, diagnose: Diagnose) -> None:
     assert [name[:8] for name in names(found, "overlapping-masks")] == ["175dbb36", "547ef286", "72e8c49d"]
 
 
+def test_nuclei_that_are_crops_of_one_picture(shared: Path, tmp_path: Path, diagnose: Diagnose) -> None:
+    archive = shared / "data" / "nuclei.zip"
+    heads = ("3b3f516e", "44ab6a09", "37ed50ee", "06350c7c", "0280fa8f", "0532c64c")
+    members = open_archive(str(archive), cache_root(), shown=False)[2]
+    wanted = [member.path for member in members if member.path.rpartition("/")[2].startswith(heads)]
+    found = diagnose(unpacked(archive, wanted, tmp_path / "nuclei"), near=True)
+    assert found["neighbouring-crop-leaks"].severity == WARNING
+    assert [name[:8] for name in names(found, "neighbouring-crop-leaks")] == ["3b3f516e", "44ab6a09"]
+
+
 def test_photos_of_a_thousand_classes(shared: Path, diagnose: Diagnose) -> None:
     found = diagnose(shared / "data" / "imagenet_samples.zip")
     assert set(found) == {"few-examples", "other-sizes", "grey-images", "exif-turns"}

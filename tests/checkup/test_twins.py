@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -88,3 +89,26 @@ def test_edited_copies_within_and_across_splits(tmp_path: Path, diagnose: Diagno
     assert {twin.where, twin.what.removeprefix("like ")} == {str(second), f"{root}/train/mirrored.jpg"}
     assert found["near-duplicate-leaks"].drop == [leak.rows[0]]
     assert found["near-duplicate-leaks"].severity == WARNING
+
+
+def cut(picture: Image.Image, side: int, folders: tuple[str, str], root: Path) -> None:
+    for number, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        picture.crop((side * number, 0, side * (number + 1), side)).save(root / folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("folders", "check"), [(("train", "val"), "neighbouring-crop-leaks"), (("train", "train"), "neighbouring-crops")]
+)
+def test_crops_of_one_picture(folders: tuple[str, str], check: str, tmp_path: Path, diagnose: Diagnose) -> None:
+    root = tmp_path / "set"
+    noise = np.random.default_rng(0).integers(0, 255, (20, 40), np.uint8)
+    cut(Image.fromarray(noise).resize((320, 160), Image.Resampling.BICUBIC).convert("RGB"), 160, folders, root)
+    for number in range(6):
+        other = Image.fromarray(np.random.default_rng(1 + number).integers(0, 255, (20, 20), np.uint8))
+        other.resize((160, 160), Image.Resampling.BICUBIC).convert("RGB").save(root / "train" / f"other{number}.png")
+    found = diagnose(root, near=True)
+    assert list(found) == [check]
+    (place,) = found[check].places
+    assert Path(place.where).name == "0.png"
+    assert place.what.endswith(f"its right edge goes on in {root}/{folders[1]}/1.png")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.alike.within import Pair, alike_within
+from limbeck.checkup.crops import Crop, neighbours
 from limbeck.checkup.survey import Survey, survey
 from limbeck.datasets.recognise import recognise
 from limbeck.datasets.records import Labels, Sample
@@ -39,6 +40,7 @@ class Case:
     skipped: Sequence[Skipped]
     seen: Survey
     pairs: Sequence[Pair] | None = None  # None: not looked for
+    crops: Sequence[Crop] = ()
 
     @cached_property
     def photos(self) -> NDArray[np.int64]:
@@ -67,11 +69,15 @@ class Case:
 def with_pairs(
     case: Case, *, cache: Path, engine: str = "plain", workers: int | None = None, shown: bool = True
 ) -> Case:
-    """The case with all pairs of photos that look alike; goes on from what an interrupted look has left."""
+    """The case with all photos that look alike or border on each other; an interrupted look is gone on with."""
     photos = case.images.take(case.photos)
     found = alike_within(photos, cache / "doctor" / "near", engine=engine, workers=workers, shown=shown)
     pairs = [replace(pair, a=int(case.photos[pair.a]), b=int(case.photos[pair.b])) for pair in found]
-    return replace(case, pairs=pairs)
+    borders = neighbours(photos, cache / "doctor" / "borders", engine=engine, workers=workers, shown=shown)
+    alike = {frozenset((pair.a, pair.b)) for pair in pairs}  # a mirrored copy goes on in its original
+    crops = [replace(crop, a=int(case.photos[crop.a]), b=int(case.photos[crop.b])) for crop in borders]
+    crops = [crop for crop in crops if frozenset((crop.a, crop.b)) not in alike]
+    return replace(case, pairs=pairs, crops=crops)
 
 
 def open_case(

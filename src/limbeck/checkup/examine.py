@@ -25,6 +25,7 @@ CHECKS = {
     "listed twice": "limbeck.checkup.twins:listed_twice",
     "near duplicates": "limbeck.checkup.twins:near_within",
     "near leaks": "limbeck.checkup.twins:near_across",
+    "neighbouring crops": "limbeck.checkup.twins:neighbouring",
     "conflicts": "limbeck.checkup.twins:conflicts",
     "label files": "limbeck.checkup.labels:troubles",
     "missing images": "limbeck.checkup.labels:missing_images",

@@ -7,7 +7,13 @@ from typing import NamedTuple
 from limbeck.datasets.records import Box
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
-_FIRST = ("exact-leaks", "near-duplicate-leaks", "same-scene-leaks", "conflicting-labels")  # make every score doubtful
+_FIRST = (  # they make every score doubtful
+    "exact-leaks",
+    "near-duplicate-leaks",
+    "same-scene-leaks",
+    "neighbouring-crop-leaks",
+    "conflicting-labels",
+)
 # error: training breaks or learns what is false; warning: it suffers, or its numbers flatter; note: good to know
 
 

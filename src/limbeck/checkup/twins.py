@@ -138,6 +138,43 @@ def near_across(case: Case) -> list[Finding]:
     ]
 
 
+def neighbouring(case: Case) -> list[Finding]:
+    """Crops of one larger picture, within a split and across splits."""
+    within: list[Place] = []
+    across: list[Place] = []
+    for crop in case.crops:
+        one, two = _split(case, crop.a), _split(case, crop.b)
+        splits = "" if one == two else f"{one or 'here'}; {two or 'elsewhere'}: "
+        edge = "right" if crop.side == "right" else "lower"
+        what = f"{splits}its {edge} edge goes on in {case.names[crop.b]}"
+        (within if one == two else across).append(Place(case.names[crop.a], what, (crop.a, crop.b)))
+    return [
+        *_told(
+            case,
+            "neighbouring-crops",
+            NOTE,
+            ("goes on in another: crops of one picture", "go on in others: crops of one picture"),
+            within,
+            "So many images hold less than they seem to: split them by picture, never at random.",
+            "nothing, if the splits are by picture",
+            (),
+        ),
+        *_told(
+            case,
+            "neighbouring-crop-leaks",
+            WARNING,
+            (
+                "goes on in one of another split: crops of one picture",
+                "go on in some of another split: crops of one picture",
+            ),
+            across,
+            "The score says how well a model knows these pictures, not how well it does on new ones.",
+            "split by picture; --write-manifest leaves them in",
+            (),
+        ),
+    ]
+
+
 def conflicts(case: Case) -> list[Finding]:
     """The same photo under different labels."""
     labels = _labels(case)
