@@ -1,5 +1,6 @@
 """limbeck doctor, as it is typed"""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 import limbeck
+from limbeck import files
 from limbeck.checkup import survey
 from limbeck.cli import main
 from limbeck.errors import ImagesError, OptionError
@@ -222,3 +224,17 @@ def test_a_manifest_is_known_by_its_name(elsewhere: Path) -> None:
     with pytest.raises(OptionError) as told:
         limbeck.doctor("set", write_manifest="clean")
     assert told.value.hint == "--write-manifest clean.arrow"
+
+
+def test_a_full_disk_is_told(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path) -> None:
+        if ".doctor.html." in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class_folders(elsewhere / "set")
+    monkeypatch.setattr(files, "_sync", full)
+    assert doctor("set", "--no-near") == 2
+    assert "no space left to write doctor/doctor.html" in capsys.readouterr().err
+    assert not (elsewhere / "doctor" / "doctor.html").exists()

@@ -21,7 +21,7 @@ from limbeck.console import progress
 from limbeck.errors import counted
 from limbeck.files import write_atomically
 from limbeck.images.decode import Unreadable, decode
-from limbeck.report.pictures import beside, coloured, jpeg, marked, photo_of, small
+from limbeck.report.pictures import above, beside, coloured, jpeg, marked, photo_of, small
 
 SHOWN = 8  # pictures of a finding
 LISTED = 60  # places of a finding
@@ -138,6 +138,8 @@ def _picture(case: Case, place: Place, near: bool) -> Picture:
         pair = beside([small(photo_of(one)), small(_mask(two))])
     elif near:
         pair = _matched(one, two)
+    elif "its lower edge" in place.what:
+        pair = above(small(photo_of(one)), small(photo_of(two)))
     else:
         pair = beside([small(photo_of(one)), small(photo_of(two))])
     return Picture(jpeg(small(pair, _WIDE)), place.where, place.what, wide=True)

@@ -112,6 +112,16 @@ def beside(pictures: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
+def above(one: Image.Image, two: Image.Image) -> Image.Image:
+    """One picture above the other.
+
+    >>> above(Image.new("RGB", (10, 10)), Image.new("RGB", (10, 20))).size
+    (10, 34)
+    """
+    turned = [picture.transpose(Image.Transpose.ROTATE_90) for picture in (one, two)]
+    return beside(turned).transpose(Image.Transpose.ROTATE_270)
+
+
 def jpeg(picture: Image.Image) -> bytes:
     data = io.BytesIO()
     picture.convert("RGB").save(data, "JPEG", quality=80)
