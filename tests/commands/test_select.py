@@ -25,6 +25,7 @@ from limbeck.ssld.gates import decide
 from limbeck.ssld.scoring import LEVELS, Scores
 from limbeck.ssld.select_options import Select
 from tests.commands.tiny import CLASSES, run
+from tests.loopback import ray_cluster
 
 QUICK: dict[str, Any] = {"workers": 0, "device": "cpu", "teacher_precision": "float32", "signature": "hash"}
 
@@ -138,6 +139,21 @@ def test_workers_and_engine_decide_nothing(
     select(gallery, teacher, tmp_path / "one", **given)
     given |= {"engine": engine, "workers": workers, "cache": str(tmp_path / "other")}
     select(gallery, teacher, tmp_path / "two", **given)
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_cluster_decides_nothing(
+    gallery: Path, excluded: Path, teacher: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("daft")
+    given: dict[str, Any] = {"exclude": str(excluded), "signature": "embedding", "dedupe": True}
+    select(gallery, teacher, tmp_path / "one", **given)
+    monkeypatch.chdir(teacher.parent)  # a path that holds from this folder only
+    with ray_cluster() as cluster:
+        given |= {"engine": cluster.engine, "workers": 2, "cache": str(tmp_path / "other")}
+        select(gallery, teacher.name, tmp_path / "two", **given)
     same(tmp_path / "one", tmp_path / "two")
 
 

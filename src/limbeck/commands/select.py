@@ -76,7 +76,7 @@ def choose_photos(options: Select, module: nn.Module | None, out: Path) -> Selec
     workers = None if options.workers < 0 else options.workers
     cache = Path(options.cache).absolute() if options.cache else cache_root()
     home = cache / "selection"
-    gallery = Gallery.of(open_photos(options.gallery, "--gallery", cache, workers))
+    gallery = Gallery.of(open_photos(options.gallery, "--gallery", options, cache, workers))
     require_room(out, gallery.images)
     excluded = open_excluded(options, gallery, cache, workers)
     asked = name_teacher(options, module, device)

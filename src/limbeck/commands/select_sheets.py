@@ -27,7 +27,7 @@ TWINS = 12
 _WHY_TWIN = {
     EXCLUDED: "a near-duplicate of the excluded",
     SCENE: "the same scene as the excluded",
-    DUPLICATE: "a near-duplicate of the larger",
+    DUPLICATE: "a near-duplicate of",
 }
 
 

@@ -25,9 +25,9 @@ _CHECKED = 64
 _WITHOUT_FEATURES = "local"
 
 
-def open_photos(sources: Sequence[str], flag: str, cache: Path, workers: int | None) -> ImageSet:
+def open_photos(sources: Sequence[str], flag: str, options: Select, cache: Path, workers: int | None) -> ImageSet:
     try:
-        return ImageSet.open(list(sources), cache=cache, workers=workers)
+        return ImageSet.open(list(sources), cache=cache, engine=options.engine, workers=workers)
     except ImagesError as error:
         hint = error.hint.replace("--images", flag)
         raise ImagesError(error.found, expected=error.expected, hint=hint) from error
@@ -38,7 +38,7 @@ def open_excluded(options: Select, gallery: Gallery, cache: Path, workers: int |
     if not options.exclude:
         console.print("no --exclude: photos that are nearly those of an evaluation set are not looked for")
         return None
-    excluded = Gallery.of(open_photos(options.exclude, "--exclude", cache, workers))
+    excluded = Gallery.of(open_photos(options.exclude, "--exclude", options, cache, workers))
     if len(excluded) >= len(gallery) and np.isin(_words(gallery), _words(excluded)).all():
         raise ImagesError(
             f"every photo of the gallery ({len(gallery):,}) is one of --exclude: nothing would be left",
