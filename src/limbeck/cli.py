@@ -72,7 +72,8 @@ def main(argv: list[str] | None = None) -> None:
     except Interrupted as stopped:
         if argv is None:  # what is left is to say so: no further Ctrl-C may turn that into a traceback
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        errors.print(str(stopped), markup=False)
+        if stopped.told:
+            errors.print(str(stopped), markup=False)
         sys.exit(130)
     except LimbeckError as error:
         errors.print("error: ", style="bold red", end="")

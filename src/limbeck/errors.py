@@ -82,7 +82,7 @@ class NonFiniteLoss(LimbeckError):
 
 
 class Interrupted(LimbeckError):
-    pass
+    told = True  # False where another process of the same run tells it
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "", option: str = "") -> UnknownName:

@@ -101,7 +101,7 @@ def test_an_empty_run_has_a_page_too() -> None:
 def test_where_a_run_stands_comes_first() -> None:
     going = Unfinished(done=1200, steps=5000, resume="limbeck distill --out 'a run' --resume", written="today")
     texts = Outline(render(dataclasses.replace(full_page(), unfinished=going))).texts
-    assert texts.index("The run goes on: step 1,200 of 5,000") < texts.index("It is working")
+    assert texts.index("Step 1,200 of 5,000 as of today") < texts.index("It is working")
     assert "limbeck distill --out 'a run' --resume" in texts
     stopped = dataclasses.replace(going, stopped="step 1201: the loss is <nan>")
     texts = Outline(render(dataclasses.replace(full_page(), unfinished=stopped))).texts

@@ -27,6 +27,7 @@ from limbeck.ssld.lock import only_here
 from limbeck.ssld.options import Distill, from_json, in_python, known, typed, validate
 from limbeck.ssld.probe import accuracy
 from limbeck.tables import look_up
+from limbeck.training import trackers
 from limbeck.training.loop import fit
 from limbeck.training.ranks import Ranks
 from limbeck.training.state import read_progress
@@ -103,10 +104,10 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
                 console.print(f"done in {duration(time.monotonic() - started)}")
                 console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
             ranks.wait()
-    except Interrupted as stopped:
-        raise Interrupted(stopped.found, hint=resume_command(options.out)) from None
-    except KeyboardInterrupt:
-        raise stopped_at_once(options.out) from None
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        error = interrupted(stopped, options.out)
+        error.told = ranks.first
+        raise error from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -135,12 +136,13 @@ def one_voice(ranks: Ranks) -> Iterator[None]:
     finally:
         console.quiet = False
         # not end_training: it would leave a second run in this process without its group
-        for tracker in ranks.accelerator.trackers:
-            tracker.finish()
+        trackers.finish(ranks)
 
 
-def stopped_at_once(out: str) -> Interrupted:
-    """What a Ctrl-C leaves that did not wait for the step in hand."""
+def interrupted(stopped: Interrupted | KeyboardInterrupt, out: str) -> Interrupted:
+    """What a Ctrl-C leaves, after the step in hand or at once."""
+    if isinstance(stopped, Interrupted):
+        return Interrupted(stopped.found, hint=resume_command(out))
     if not (Path(out) / "config.json").exists():
         return Interrupted("stopped before the run began", hint="the same command again: it looks at no photo twice")
     saved = read_progress(Path(out)).done
@@ -168,8 +170,7 @@ def train(job: Job) -> tuple[nn.Module, Report]:
         f"{settings(job.options)}; the rest is the recipe's, all of it in {job.run / 'config.json'}", markup=False
     )
     names = [name for name in job.options.track if name != "none"]
-    if names:
-        ranks.accelerator.init_trackers("tensorboard" if names == ["tensorboard"] else "limbeck", config=_flat(job))
+    trackers.start(ranks, names, job.run, _flat(job), done)
 
     report = Report(job)
     if unsure := doubt(job):

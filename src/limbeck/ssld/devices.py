@@ -23,14 +23,15 @@ def start_ranks(device: str, track: tuple[str, ...], run: Path) -> Ranks:
         raise OptionError(f"--device {device}: there is none on this machine", expected=there, hint="--device auto")
     names = [name for name in track if name != "none"]
     for name in names:
-        if find_spec(name) is None:
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:  # a folder of that name, as wandb makes here, is not the package
             raise OptionError(f"--track {name}: it is not installed", expected=name, hint=f"pip install {name}")
     if PartialState().num_processes == 1:  # what an earlier run in this process chose must not bind this one
         AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         cpu=device == "cpu" or not (available["cuda"] or available["mps"]),
         log_with=names or None,
-        project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
+        project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run / "tensorboard")),
         # one process may look at millions of photos while the others wait
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=24))],
     )

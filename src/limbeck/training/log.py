@@ -12,6 +12,7 @@ from rich.text import Text
 
 from limbeck.console import console, duration
 from limbeck.files import write_atomically
+from limbeck.training import trackers
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
 
@@ -49,7 +50,7 @@ class Log:
         record = {"step": done, "epoch": round(done / self.plan.steps_per_epoch, 4), **values}
         with self.file.open("a") as file:
             file.write(json.dumps({name: _finite(value) for name, value in record.items()}) + "\n")
-        self.ranks.accelerator.log(values, step=done)
+        trackers.tell(self.ranks, values, done)
 
     def show(self, done: int, *, finish: bool = False) -> None:
         """Say where the run stands: on a terminal always, elsewhere now and then."""
