@@ -81,6 +81,7 @@ def _explained(a: Features, b: Features, pairs: NDArray[np.int64], flip: bool, l
     )
     if transform is None:
         return None
+    exact = _exact(points_a, points_b, transform)
     chosen = inside.ravel().astype(bool)
     points_a, points_b = points_a[chosen], points_b[chosen]
     inliers = len(np.unique(np.rint(points_a), axis=0))
@@ -92,9 +93,11 @@ def _explained(a: Features, b: Features, pairs: NDArray[np.int64], flip: bool, l
     coverage = max(_spanned(points_a, a), _spanned(points_b, b))
     agreed = agreement(a.small, b.small, unit)
     same = agreed >= limits.agreement
-    if not same and (inliers < limits.scene_inliers or coverage < limits.coverage):
+    scene = inliers >= limits.scene_inliers and coverage >= limits.coverage
+    if not (same or scene):
         return None
-    level = NEAR_DUPLICATE if same else SAME_SCENE
+    edited = same and (exact >= limits.exact or not scene)
+    level = NEAR_DUPLICATE if edited else SAME_SCENE
     return Evidence(level, "sift", inliers, coverage, agreed, flip, points_a * a.scale, points_b * b.scale)
 
 
@@ -105,6 +108,16 @@ def _sane(transform: Transform, flip: bool, limits: Thresholds) -> bool:
         return False
     largest, least = np.linalg.svd(matrix, compute_uv=False)
     return bool(least > 1 / limits.scale and largest < limits.scale and largest < limits.stretch * least)
+
+
+def _exact(points_a: Points, points_b: Points, transform: Transform) -> float:
+    """The share of all matches that lie within a pixel of where the transform puts them.
+
+    Nearly all do in an edited copy; when the camera or something in front of it has moved, many do not.
+    """
+    apart = np.linalg.norm(points_a @ transform[:, :2].T + transform[:, 2] - points_b, axis=1)
+    enlarged = max(1.0, float(np.sqrt(abs(np.linalg.det(transform[:, :2])))))
+    return float((apart < enlarged).mean())
 
 
 def _unit(transform: Transform, a: Features, b: Features) -> Transform:

@@ -28,3 +28,4 @@ class Thresholds:
     stretch: float = 2.0  # the largest change of shape
     rough_agreement: float = 0.8  # correlation of whole frames, very small, before they are looked at closely
     agreement: float = 0.72  # correlation of the aligned pixels
+    exact: float = 0.7  # share of the matches within a pixel of their places, in a near-duplicate
