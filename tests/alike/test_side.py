@@ -110,6 +110,7 @@ def test_other_photos_have_no_match(root: Path, tmp_path: Path) -> None:
     assert side.match(foreign, None, Thresholds(similarity=-1.0)) == [None] * 6
 
 
+@pytest.mark.slow
 def test_a_side_that_was_killed_goes_on_from_its_shards(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
