@@ -41,14 +41,16 @@ Begin = Callable[[Errand], int]
 
 def daft(errand: Errand) -> Iterator[Any]:
     """Daft on this machine."""
-    return _delegated(errand, _on_this_machine, "Daft")
+    cure = "the same command again, with fewer --workers if memory ran out"
+    return _delegated(errand, _on_this_machine, "Daft", cure)
 
 
 def ray(errand: Errand) -> Iterator[Any]:
     """Daft on the Ray cluster at an address; without one on that of $RAY_ADDRESS, or of this machine."""
     if errand.address:
         _knock(errand.address)
-    return _delegated(errand, _on_ray, f"the Ray cluster {errand.address}".rstrip())
+    cure = "the same command again when the cluster is up, or with --engine plain"
+    return _delegated(errand, _on_ray, f"the Ray cluster {errand.address}".rstrip(), cure)
 
 
 def _knock(address: str) -> None:
@@ -64,7 +66,7 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def _delegated(errand: Errand, begin: Begin, where: str) -> Iterator[Any]:
+def _delegated(errand: Errand, begin: Begin, where: str, cure: str) -> Iterator[Any]:
     """The results of an engine in a process of its own, in the order of the shards."""
     with TemporaryDirectory(prefix="limbeck-") as folder:
         log = Path(folder) / "log"
@@ -81,8 +83,8 @@ def _delegated(errand: Errand, begin: Begin, where: str) -> Iterator[Any]:
                     try:
                         number, told = ours.recv()
                     except (EOFError, OSError):
-                        done = wanted + len(waiting)
-                        raise _lost(f"{where} was lost after {done:,} of {len(errand.shards):,} shards", log) from None
+                        done = f"{wanted + len(waiting):,} of {len(errand.shards):,} shards"
+                        raise _lost(f"{where} was lost after {done}", cure, log) from None
                     waiting[number] = told
                 yield opened(waiting.pop(wanted), shard)
             process.join(_GRACE)
@@ -91,13 +93,13 @@ def _delegated(errand: Errand, begin: Begin, where: str) -> Iterator[Any]:
             _end(process)
 
 
-def _lost(found: str, log: Path) -> ImagesError:
+def _lost(found: str, cure: str, log: Path) -> ImagesError:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     last = next((line for line in reversed(lines) if line.strip()), "")[:_LAST_WORDS]
     return ImagesError(
         f"{found}: {last}" if last else found,
         expected="an engine that answers; what is finished is kept",
-        hint="the same command again, with fewer --workers if memory ran out: only what is left is done",
+        hint=f"{cure}: only what is left is done",
     )
 
 
@@ -165,6 +167,8 @@ def _on_this_machine(errand: Errand) -> int:
 
 
 def _on_ray(errand: Errand) -> int:
+    if (Path.home() / ".ray" / "auth_token").exists():  # `ray start` takes it then, but `ray.init` does not
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray: Any = import_module("ray")
     ray.init(errand.address or None, log_to_driver=False, logging_level="ERROR")
     import_module("daft").set_runner_ray(noop_if_initialized=True)

@@ -106,9 +106,9 @@ def teach_ahead(
         return unreadable
     if sum(len(shard.rows) for shard in shards[:_FEW]) < _FEW and engine == "plain":
         workers = 0
-    cuda = shards[0].lesson.device.startswith("cuda")
-    if cuda and engine == "plain" and workers is None:
-        workers = _WORKERS_OF_A_GPU * torch.cuda.device_count()
+    device = shards[0].lesson.device
+    if device != "cpu" and engine == "plain" and workers is None:
+        workers = _WORKERS_OF_A_GPU * max(1, torch.cuda.device_count())
     # machines that start together begin in different places, and pass over what others have finished
     start = int.from_bytes(blake2b(f"{socket.gethostname()} {os.getpid()}".encode()).digest()[:8]) % len(shards)
     for taught in map_shards(
@@ -119,7 +119,7 @@ def teach_ahead(
         shown=shown,
         title="making soft labels, in shards",
         home=None if shards[0].lesson.url else store.root,
-        gpus=1 / _WORKERS_OF_A_GPU if cuda else 0.0,
+        gpus=1 / _WORKERS_OF_A_GPU if device == "cuda" else 0.0,
     ):
         unreadable |= taught.unreadable
     return unreadable
