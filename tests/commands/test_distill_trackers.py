@@ -93,5 +93,5 @@ def test_a_tracker_that_cannot_begin_stops_the_run_before_it_trains(
     given = options(photos, teacher, tmp_path / "run", track=("mlflow",), steps=2)
     said = finished(command(line(given)), expect=2)
     assert "error: --track mlflow: " in said
-    assert "try:      --track tensorboard" in said
+    assert "try:      --track none" in said
     assert "Traceback" not in said

@@ -40,28 +40,30 @@ def _start(ranks: Ranks, names: list[str], run: Path, config: dict[str, Any], do
         raise RunError(
             f"--track {' '.join(names)}: {type(error).__name__}: {_first_line(error)}",
             expected="trackers that can be reached, and that still have this run where it is resumed",
-            hint="--track tensorboard; metrics.jsonl keeps every number in any case",
+            hint="--track none; metrics.jsonl keeps every number in any case",
         ) from error
     write_atomically(file, (json.dumps(known | now, indent=2) + "\n").encode())
 
 
 def _new(name: str, run: Path) -> dict[str, Any]:
     title = run.resolve().name
-    return {
+    options: dict[str, dict[str, Any]] = {
         "wandb": {"name": title},
         "trackio": {"name": f"{title}-{uuid4().hex[:6]}"},  # which knows runs by their names alone
         # in a run of the user's own where there is one; artifacts, if any, where its server wants them
         "mlflow": {"run_name": title, "nested_run": True, "logging_dir": None},
-    }.get(name, {})
+    }
+    return options.get(name, {})
 
 
 def _going_on(name: str, identity: str, done: int) -> dict[str, Any]:
-    return {
+    options: dict[str, dict[str, Any]] = {
         "tensorboard": {"purge_step": done + 1},
         "wandb": {"id": identity, "resume": "allow"},
         "trackio": {"name": identity, "resume": "allow"},
         "mlflow": {"run_id": identity, "nested_run": True, "logging_dir": None},
-    }[name]
+    }
+    return options[name]
 
 
 def _identity(tracker: Any) -> str:
