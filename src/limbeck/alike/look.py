@@ -33,7 +33,7 @@ class Look:
         return aggregate(self.features.descriptors)
 
 
-def look(photo: Tensor, *, local: bool = True) -> Look:
+def look(photo: Tensor) -> Look:
     """See a photo (uint8 [3, H, W]) once.
 
     >>> import torch

@@ -153,7 +153,7 @@ def _mask(data: bytes) -> Image.Image:
 def _matched(one: bytes, two: bytes) -> Image.Image:
     """Two photos with the points that show them to be one, where there are such points."""
     photos = [decode(data) for data in (one, two)]
-    seen = [look(photo, local=False) for photo in photos]
+    seen = [look(photo) for photo in photos]
     evidence = compare(seen[0].features, seen[1].features) if seen[0].features and seen[1].features else None
     if evidence is None:
         return beside([small(photo_of(data)) for data in (one, two)])

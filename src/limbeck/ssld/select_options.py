@@ -35,8 +35,8 @@ class Select:
     dedupe: bool = False
     """Keep of photos that are nearly the same only the largest; exact copies are always one photo."""
 
-    signature: Signature = "embedding"
-    """How candidates for near-duplicates are found: the teacher's features, a hash alone, or local features."""
+    signature: Signature = "local"
+    """How candidates for near-duplicates are found: local features, the teacher's features, or a hash alone."""
     match: Literal["fast", "thorough"] = "fast"
     """thorough: compare every pair by its local features, as the paper did. For small sets."""
     drop_scenes: bool = False
