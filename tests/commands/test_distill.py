@@ -50,6 +50,7 @@ def test_the_run_folder(whole: Path) -> None:
         "last/manifest.skipped.arrow",
         "last/state.safetensors",
         "last/teacher.json",
+        "last/trackers.json",
         "student/card.json",
         "student/model.safetensors",
     }
