@@ -176,9 +176,9 @@ def test_a_folder_that_moved_is_cut_where_it_was(tmp_path: Path, monkeypatch: py
     cuts = []
     seen = manifests.map_shards
 
-    def watched(function: Any, shards: Any, **options: Any) -> Any:
+    def watched(function: Any, shards: Any, *given: Any, **options: Any) -> Any:
         cuts.append([(Path(shard.first).name, Path(shard.last).name) for shard in shards])
-        return seen(function, shards, **options)
+        return seen(function, shards, *given, **options)
 
     monkeypatch.setattr(manifests, "map_shards", watched)
     for name in "one", "a much longer name", "third":
