@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,29 @@ def slow(path, content):
 shards.write_atomically = slow
 images = ImageSet.open(sys.argv[1], workers=0, shown=False)
 Side.build(images, Path(sys.argv[2]), signature="local", workers=0, shown=False)
+"""
+
+
+MAKE = """
+import sys
+from pathlib import Path
+from limbeck.alike import shards, side, within
+from limbeck.images.imageset import ImageSet
+images = ImageSet.open(sys.argv[1], workers=0, shown=False)
+home = Path(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+centre = shards.centre
+def slow(*given):
+    print("assembled", flush=True)
+    sys.stdin.readline()
+    centre(*given)
+side.centre = within.centre = slow
+if sys.argv[3] == "side":
+    side.Side.build(images, home, signature="local", workers=0, shown=False)
+else:
+    within.alike_within(images, home, workers=0, shown=False)
+print("done", flush=True)
 """
 
 
@@ -128,6 +152,40 @@ def test_a_side_that_was_killed_goes_on_from_its_shards(
     for file in (tmp_path / "whole").glob("*.npy"):
         assert file.read_bytes() == (tmp_path / "side" / file.name).read_bytes()
     assert not list((tmp_path / "side" / "looks").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["side", "within"])
+def test_two_processes_make_one_side(kind: str, root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAKE, str(root / "originals"), str(tmp_path / "both"), kind]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as two:
+        assert [line(one), line(two)] == ["ready", "ready"]
+        assert answer(one) == "assembled"  # and now holds still
+        told = answer(two)
+        assert told.startswith("another process is looking at the same photos")
+        assert answer(one) == "done"
+        assert line(two) == "done"
+    if kind == "side":
+        Side.build(opened(root / "originals"), tmp_path / "alone", signature="local", workers=0, shown=False)
+    else:
+        alike_within(opened(root / "originals"), tmp_path / "alone", workers=0, shown=False)
+    files = sorted(file.relative_to(tmp_path / "alone") for file in (tmp_path / "alone").rglob("*.npy"))
+    assert files
+    for file in files:
+        assert (tmp_path / "alone" / file).read_bytes() == (tmp_path / "both" / file).read_bytes()
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def answer(process: "subprocess.Popen[str]") -> str:
+    """What a process says next, once it is let go on."""
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return line(process)
 
 
 def test_workers_change_nothing(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

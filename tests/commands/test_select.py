@@ -283,6 +283,26 @@ def test_a_manifest_with_missing_files(gallery: Path, teacher: Path, tmp_path: P
     refused(ImagesError, found, "--gallery FOLDER", out=tmp_path / "none", cache=str(tmp_path / "fresh"), **shared)
 
 
+@pytest.mark.parametrize("signature", ["hash", "local", "embedding"])
+def test_excluded_photos_that_are_gone_are_told_of(
+    signature: str, gallery: Path, excluded: Path, teacher: Path, tmp_path: Path
+) -> None:
+    here, away = tmp_path / "val", tmp_path / "away"
+    shutil.copytree(excluded, here)
+    ImageSet.open([str(here)], workers=0, shown=False).save(tmp_path / "val.arrow")
+    gone = next(here.glob("b.*"))
+    gone.rename(away)
+    given: dict[str, Any] = {"exclude": str(tmp_path / "val.arrow"), "signature": signature}
+    with pytest.raises(ImagesError, match=r"1 photo of --exclude cannot be read any more: .*b\.jpg"):
+        select(gallery, teacher, tmp_path / "set", **given)
+    away.rename(gone)
+    select(gallery, teacher, tmp_path / "set", **given)
+    assert {Path(row["of"]).name for row in rows(tmp_path / "set") if row["why"].startswith("near")} == {
+        "a.jpg",
+        "b.jpg",
+    }
+
+
 def test_fewer_photos_than_places_is_fine_and_told(
     gallery: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Looks kept on disk, one file a shard: what an interrupted pass has finished is not done again."""
 
+import fcntl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from limbeck.alike.features import SMALL_SIDE, Features
 from limbeck.alike.local import COPIES, dimensions, local_vectors
 from limbeck.alike.look import Look, look
 from limbeck.alike.nearest import centred, rounded, shared_part
+from limbeck.console import console
 from limbeck.files import replacing, sweep, write_atomically
 from limbeck.images.decode import Unreadable, decode
 from limbeck.images.imageset import ImageSet
@@ -120,6 +122,21 @@ def centre(home: Path, usual: NDArray[np.float32]) -> None:
             whole[start : start + _SHARD] = centred(raw[start : start + _SHARD], mean)
         whole.flush()
     write_atomically(home / "mean.npy", partial(np.save, arr=mean))
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """One process at a time makes the files of a folder, in several steps; the next one finds them made."""
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "lock", "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("another process is looking at the same photos: waiting for what it finds")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: go on as without one
+            pass
+        yield
 
 
 @contextmanager

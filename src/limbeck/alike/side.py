@@ -17,7 +17,7 @@ from limbeck.alike.features import Features
 from limbeck.alike.local import usual
 from limbeck.alike.look import Look
 from limbeck.alike.nearest import centred, near_hashes, near_vectors, rounded
-from limbeck.alike.shards import Arrays, assemble, centre, look_at_all, mapped, one_thread
+from limbeck.alike.shards import Arrays, alone, assemble, centre, look_at_all, mapped, one_thread
 from limbeck.alike.thresholds import NEAR_DUPLICATE, SIGNATURES, Thresholds
 from limbeck.alike.turns import TURNS
 from limbeck.errors import RunError, unknown_name
@@ -63,31 +63,37 @@ class Side:
             raise unknown_name("signature", signature, SIGNATURES, option="--signature")
         assert (embed is not None) == (signature == "embedding")
         wanted = _identity(images, signature, stamp)
-        if _identity_kept(home) == wanted:
+        with alone(home):
+            if _identity_kept(home) == wanted:
+                return cls.open(home)
+            looks = look_at_all(
+                images,
+                home / "looks",
+                local=signature == "local",
+                features=True,
+                engine=engine,
+                workers=workers,
+                shown=shown,
+            )
+            vectors: list[Path] = []
+            if embed:
+                place = home / "embeddings"
+                vectors = embed_all(images, place, embed, stamp, engine=engine, workers=workers, shown=shown)
+            (home / "side.json").unlink(missing_ok=True)
+            assemble(looks, home)
+            if embed:
+                assemble(vectors, home)
+            if signature != "hash":
+                centre(home, usual() if signature == "local" else np.zeros(1, np.float32))
+            images.save(home / "manifest.arrow")
+            write_atomically(home / "side.json", json.dumps({"identity": wanted, "signature": signature}).encode())
+            for file in (*looks, *vectors):
+                file.unlink(missing_ok=True)
             return cls.open(home)
-        looks = look_at_all(
-            images,
-            home / "looks",
-            local=signature == "local",
-            features=True,
-            engine=engine,
-            workers=workers,
-            shown=shown,
-        )
-        vectors: list[Path] = []
-        if embed:
-            vectors = embed_all(images, home / "embeddings", embed, stamp, engine=engine, workers=workers, shown=shown)
-        (home / "side.json").unlink(missing_ok=True)
-        assemble(looks, home)
-        if embed:
-            assemble(vectors, home)
-        if signature != "hash":
-            centre(home, usual() if signature == "local" else np.zeros(1, np.float32))
-        images.save(home / "manifest.arrow")
-        write_atomically(home / "side.json", json.dumps({"identity": wanted, "signature": signature}).encode())
-        for file in (*looks, *vectors):
-            file.unlink(missing_ok=True)
-        return cls.open(home)
+
+    def forget(self) -> None:
+        """Let the next `build` look at all photos again."""
+        (self.home / "side.json").unlink(missing_ok=True)
 
     @classmethod
     def open(cls, home: Path) -> "Side":

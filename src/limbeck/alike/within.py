@@ -15,7 +15,7 @@ from limbeck.alike.compare import compare
 from limbeck.alike.features import Features
 from limbeck.alike.local import usual
 from limbeck.alike.nearest import near_hashes, near_vectors
-from limbeck.alike.shards import Arrays, assemble, centre, look_at, look_at_all, mapped, one_thread
+from limbeck.alike.shards import Arrays, alone, assemble, centre, look_at, look_at_all, mapped, one_thread
 from limbeck.alike.thresholds import LEVELS, NEAR_DUPLICATE, Thresholds
 from limbeck.alike.turns import TURNS
 from limbeck.console import progress
@@ -77,20 +77,22 @@ def alike_within(
     first, pairs = _same_bytes(images)
     different = images.take(first)
     whole = home / blake2b(f"1 {signature} {different.fingerprint()}".encode(), digest_size=16).hexdigest()
-    if not (whole / "finished").exists():
-        local = signature == "local"
-        options = {"engine": engine, "workers": workers, "shown": shown}
-        looks = look_at_all(different, home / "looks", local=local, features=False, **options)  # type: ignore[arg-type]
-        assemble(looks, whole)
-        if local:
-            centre(whole, usual())
-        write_atomically(whole / "finished", b"")
-        for file in looks:
-            file.unlink(missing_ok=True)
+    with alone(whole):
+        if not (whole / "finished").exists():
+            local = signature == "local"
+            options = {"engine": engine, "workers": workers, "shown": shown}
+            looks = look_at_all(different, whole / "looks", local=local, features=False, **options)  # type: ignore[arg-type]
+            assemble(looks, whole)
+            if local:
+                centre(whole, usual())
+            write_atomically(whole / "finished", b"")
+            for file in looks:
+                file.unlink(missing_ok=True)
     candidates = _candidates(mapped(whole), limits, shown)
     tasks = _tasks(different, candidates, limits, home / "pairs")
     left = [task for task in tasks if not task.result.exists()]
-    for _ in map_shards(compare_shard, left, engine, workers=workers, shown=shown, title="comparing photos, in shards"):
+    title = "comparing photos, in shards"
+    for _ in map_shards(compare_shard, left, engine, workers=workers, shown=shown, title=title, home=home):
         pass
     for task in tasks:
         pairs += _pairs(load_file(task.result), first)

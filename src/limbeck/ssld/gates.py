@@ -105,11 +105,9 @@ def find_twins(
     """Of each photo, the row of the larger one that it is nearly the same as; -1 where it stays."""
     rows = np.flatnonzero(candidates)
     images = gallery.images.take(gallery.rows[rows])
-    pairs = [
-        pair for pair in alike_within(images, home, engine=engine, workers=workers) if pair.level == NEAR_DUPLICATE
-    ]
-    twin = np.full(len(gallery), NONE, np.int32)
+    pairs = alike_within(images, home, engine=engine, workers=workers)
     near = [pair for pair in pairs if pair.level == NEAR_DUPLICATE]
+    twin = np.full(len(gallery), NONE, np.int32)
     for lost, stays in largest_first(near, images).items():
         twin[rows[lost]] = rows[stays]
     return twin

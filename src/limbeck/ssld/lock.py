@@ -16,8 +16,10 @@ _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 @contextmanager
-def only_here(run: Path) -> Iterator[None]:
+def only_here(run: Path, again: str = "") -> Iterator[None]:
     """Hold a run folder for this process; a folder that is made for it and stays empty is taken away again.
+
+    `again` is what to type once it is free; without it, what goes on with a run.
 
     >>> from tempfile import mkdtemp
     >>> run = Path(mkdtemp())
@@ -28,7 +30,7 @@ def only_here(run: Path) -> Iterator[None]:
     """
     made = not run.exists()
     try:
-        handle = _hold(run)
+        handle = _hold(run, again)
     except OSError as error:
         raise unwritable(run, error) from error
     try:
@@ -46,7 +48,7 @@ def refuse_if_running(run: Path) -> None:
     with suppress(FileNotFoundError, PermissionError):
         handle = os.open(run / LOCK, os.O_RDONLY)
         try:
-            _take(handle, fcntl.LOCK_SH, run)
+            _take(handle, fcntl.LOCK_SH, run, "")
         finally:
             os.close(handle)
 
@@ -57,7 +59,7 @@ def unwritable(run: Path, error: OSError) -> OptionError:
     )
 
 
-def _hold(run: Path) -> int:
+def _hold(run: Path, again: str) -> int:
     while True:
         run.mkdir(parents=True, exist_ok=True)
         try:
@@ -65,7 +67,7 @@ def _hold(run: Path) -> int:
         except FileNotFoundError:  # its last holder has just taken the empty folder away
             continue
         try:
-            _take(handle, fcntl.LOCK_EX, run)
+            _take(handle, fcntl.LOCK_EX, run, again)
             if _is_at(handle, run / LOCK):
                 os.ftruncate(handle, 0)
                 os.write(handle, f"{os.getpid()} {socket.gethostname()}".encode())
@@ -76,12 +78,12 @@ def _hold(run: Path) -> int:
         os.close(handle)
 
 
-def _take(handle: int, kind: int, run: Path) -> None:
+def _take(handle: int, kind: int, run: Path, again: str) -> None:
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _HELD:
-            raise _running(run, os.pread(handle, 256, 0).decode(errors="replace")) from None
+            raise _running(run, os.pread(handle, 256, 0).decode(errors="replace"), again) from None
         # a file system without locks: go on as without one
 
 
@@ -93,12 +95,12 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def _running(run: Path, holder: str) -> RunError:
+def _running(run: Path, holder: str, again: str) -> RunError:
     process, _, host = holder.partition(" ")
     elsewhere = f" on {host}" if host and host != socket.gethostname() else ""
     stop = f"stop it first: kill -INT {process}{elsewhere}; then " if process else "once it has ended: "
     return RunError(
         f"another process (pid {process or 'not known'}{elsewhere}) is running in {run}",
-        expected="one process at a time in a run folder",
-        hint=f"another --out; or {stop}limbeck distill --out {shlex.quote(str(run))} --resume",
+        expected="one process at a time in a folder",
+        hint=f"another --out; or {stop}{again or f'limbeck distill --out {shlex.quote(str(run))} --resume'}",
     )

@@ -23,6 +23,7 @@ from limbeck.ssld.lock import LOCK, only_here
 from limbeck.ssld.select_options import FREE, Select
 
 OPTIONS_FILE, PHOTOS = "select.json", "photos"
+_MOST_NAME = 80  # bytes of a photo's own name, so that a file system takes what is made of it
 _BYTES_A_ROW = 400  # of selected.parquet and manifest.arrow together, with room to spare
 
 
@@ -34,7 +35,7 @@ def selection_folder(options: Select) -> Iterator[Path]:
         raise RunError(f"--out {out} is a file", expected="a folder, new or empty", hint="another --out")
     refuse_inside(out, options)
     refuse_other(out, options)
-    with only_here(out):
+    with only_here(out, "the same command again"):
         sweep(out)
         yield out
 
@@ -113,7 +114,8 @@ def materialise(images: ImageSet, out: Path, *, link: bool) -> pa.RecordBatch:
     sweep(folder)
     batch = open_manifest(images.manifest)
     names = [_name(images, row) for row in range(len(images))]
-    lengths = np.where(_linked(batch) & link, 0, batch.column("length").to_numpy())
+    linked = _linked(batch) & link
+    lengths = np.where(linked, 0, batch.column("length").to_numpy())
     missing = [row for row, name in enumerate(names) if not (folder / name).exists()]
     others = sum(1 for _ in folder.iterdir()) - (len(names) - len(missing))
     if others:
@@ -122,7 +124,7 @@ def materialise(images: ImageSet, out: Path, *, link: bool) -> pa.RecordBatch:
     with progress("linking photos" if link else "copying photos", len(images)) as advance:
         for row, name in enumerate(names):
             if not (folder / name).exists():
-                _place(images, row, folder / name, link and bool(_linked(batch)[row]))
+                _place(images, row, folder / name, bool(linked[row]))
             advance()
     return _moved(batch, folder, names)
 
@@ -134,7 +136,8 @@ def keep_moved(images: ImageSet, batch: pa.RecordBatch, out: Path) -> None:
 
 def _name(images: ImageSet, row: int) -> str:
     path = PurePosixPath(images.path(row).replace("\\", "/"))
-    return f"{path.stem[:80]}-{images.keys[row].tobytes().hex()[:16]}{path.suffix}"
+    stem = path.stem.encode()[:_MOST_NAME].decode(errors="ignore")
+    return f"{stem}-{images.keys[row].tobytes().hex()[:16]}{path.suffix}"
 
 
 def _linked(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -108,8 +108,23 @@ def look_at_excluded(excluded: ImageSet, asked: Asked, options: Select, home: Pa
     stamp = asked.identity if embed else ""
     identity = excluded.fingerprint()
     folder = home / "sides" / f"{identity}-{signature}-{stamp.replace(' ', '-')}".rstrip("-")
-    Side.build(excluded, folder, signature=signature, embed=embed, stamp=stamp, engine=options.engine, workers=workers)
+    side = Side.build(
+        excluded, folder, signature=signature, embed=embed, stamp=stamp, engine=options.engine, workers=workers
+    )
+    refuse_unseen(excluded, side)
     return Excluding(folder, identity, signature, thorough=options.match == "thorough")
+
+
+def refuse_unseen(excluded: ImageSet, side: Side) -> None:
+    """Raises where photos are not there to be compared with: what is the same as they would be kept."""
+    unseen = np.flatnonzero(~side.arrays["readable"])
+    if len(unseen):
+        side.forget()  # they are looked for again the next time
+        raise ImagesError(
+            f"{counted(len(unseen), 'photo')} of --exclude cannot be read any more: {excluded.path(int(unseen[0]))}",
+            expected="all of them, to be compared with",
+            hint="name their own folder, and the manifest is made anew: --exclude FOLDER",
+        )
 
 
 def engine_of(options: Select, module: nn.Module | None) -> Select:
