@@ -161,6 +161,34 @@ def test_json_that_is_no_coco_is_left_aside(tmp_path: Path) -> None:
     assert read(root).format == "CSV"
 
 
+def test_the_other_files_of_coco_speak_of_no_other_objects(tmp_path: Path) -> None:
+    content = coco_content()
+    root = coco(tmp_path / "set", content)
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = [1, 1, 2]
+    content["annotations"] = content["annotations"][:7]
+    (root / "annotations" / "person_keypoints.json").write_text(json.dumps(content))
+    content["annotations"] = [{"id": 1, "image_id": 1, "caption": "a cat"}]
+    (root / "annotations" / "captions.json").write_text(json.dumps(content))
+    labels = read(root)
+    assert "instances.json, 20 images, 20 boxes" in labels.told
+    assert [len(sample.things) for sample in labels.samples] == [1] * 2 * EACH
+
+
+def test_splits_in_files_of_their_own_beside_one_of_all(tmp_path: Path) -> None:
+    content = coco_content()
+    root = coco(tmp_path / "set", content)
+    content["annotations"], content["images"] = content["annotations"][:4], content["images"][:4]
+    (root / "annotations" / "val.json").write_text(json.dumps(content))
+    assert [sample.splits for sample in read(root).samples].count(("val",)) == 4
+
+
+def test_one_folder_for_train_and_val_of_yolo(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [cat, dog]\n")
+    assert {sample.splits for sample in read(root).samples} == {("train", "val")}
+
+
 def packed(runs: list[int]) -> str:
     """As COCO packs run lengths: differences from the third on, five bits a character, the lowest first."""
     text = ""
@@ -180,6 +208,12 @@ def test_packed_run_lengths() -> None:
     mask = mask_of({"size": size, "counts": packed(runs)})
     assert (mask == mask_of({"size": size, "counts": runs})).all()
     assert (mask.shape, mask.sum()) == ((25, 140), sum(runs[1::2]))
+
+
+@pytest.mark.parametrize("counts", [10**12, [float("inf")], [1.5, 2.5], None, "é"])
+def test_run_lengths_that_are_none(counts: object) -> None:
+    with pytest.raises(ValueError, match=r"run lengths|whole numbers"):
+        mask_of({"size": [2, 2], "counts": counts})
 
 
 @pytest.mark.shared

@@ -21,6 +21,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
             content = _content(tree, name, troubles)
             if content is not None:
                 contents[name] = content
+    contents = _said_once(contents)
     if not contents:
         return None
     whole = folder_splits([tree.inner(name) for name in tree.images])
@@ -59,7 +60,27 @@ def _content(tree: Tree, name: str, troubles: list[Trouble]) -> dict[str, Any] |
         troubles.append(Trouble("unreadable-labels", name, f"not readable as JSON: {error}"))
         return None
     whole = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in ("images", "annotations"))
-    return content if whole else None
+    return content if whole and not _of_no_objects(content["annotations"]) else None
+
+
+def _of_no_objects(annotations: Any) -> bool:
+    """Captions, answers to questions, panoptic segments: COCO's other files speak of whole images."""
+    there = _dicts(annotations)
+    return bool(there) and not any(each.keys() & {"bbox", "category_id", "segmentation"} for each in there)
+
+
+def _said_once(contents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Without files whose every object another one of their split has too: COCO's keypoints are its persons again."""
+    said: defaultdict[str, set[str]] = defaultdict(set)
+    kept = set()
+    for name in sorted(contents, key=lambda name: -len(contents[name]["annotations"])):
+        parts = ("id", "image_id", "category_id", "bbox")
+        objects = {repr([each.get(part) for part in parts]) for each in _dicts(contents[name]["annotations"])}
+        known = said[split_of(name.rpartition("/")[2])]
+        if not objects or not objects <= known:
+            kept.add(name)
+            known |= objects
+    return {name: content for name, content in contents.items() if name in kept}
 
 
 def _classes(name: str, content: dict[str, Any], troubles: list[Trouble]) -> dict[int, str]:

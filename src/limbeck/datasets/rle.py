@@ -13,9 +13,11 @@ def runs_of(outline: Any) -> list[int]:
     ([1, 2, 1], [1, 2, 1])
     """
     counts = outline["counts"]
-    if isinstance(counts, list):
+    if isinstance(counts, str):
+        return _unpack(counts.encode())
+    if isinstance(counts, list) and all(isinstance(count, int | float) and count % 1 == 0 for count in counts):
         return [int(count) for count in counts]
-    return _unpack(counts.encode() if isinstance(counts, str) else bytes(counts))
+    raise ValueError(f"neither a text nor a list of whole numbers: {counts!r:.60}")
 
 
 def _unpack(text: bytes) -> list[int]:

@@ -1,6 +1,7 @@
 """YOLO: a txt file an image, its lines a class id and a box or polygon in shares of the image; names in data.yaml."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -36,10 +37,10 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     samples: list[Sample] = []
     with progress("reading txt files", len(tree.images), shown=len(tree.images) > 5000) as advance:
         for image in tree.images:
-            split = listed.get(image) or folders[tree.inner(image).rpartition("/")[0]]
+            split = folders[tree.inner(image).rpartition("/")[0]]
+            splits = tuple(listed.get(image, ())) or ((split,) if split else ())
             text = pairs.get(image, "")
             things = _things(tree, text, classes, troubles) if text else ()
-            splits = (split,) if split else ()
             samples.append(Sample(image, splits=splits, things=things, source=text, labelled=bool(text)))
             advance()
     used = set(pairs.values())
@@ -145,27 +146,33 @@ def _counted(table: dict[str, Any], classes: dict[int, str], told: str) -> list[
     return []
 
 
-def _lists(tree: Tree, table: dict[str, Any], lookup: Lookup, troubles: list[Trouble]) -> dict[str, str]:
-    """The splits of images by data.yaml: its folders and lists, found by the end of their names."""
-    splits: dict[str, str] = {}
+def _lists(tree: Tree, table: dict[str, Any], lookup: Lookup, troubles: list[Trouble]) -> dict[str, list[str]]:
+    """The splits of images by data.yaml: its folders and lists, found by the end of their names.
+
+    A list goes before a folder: it may take some images of the folder of train for val.
+    """
+    by_list: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    by_folder: defaultdict[str, dict[str, None]] = defaultdict(dict)
     folders = {name.rpartition("/")[0] for name in tree.images}
     for split in _SPLITS:
         written = table.get(split)
         for entry in written if isinstance(written, list) else [written] if isinstance(written, str) else []:
             end = "/".join(part for part in str(entry).replace("\\", "/").split("/") if part not in ("", ".", ".."))
             lists = [name for name in tree.files if name.endswith(".txt") and f"/{name}".endswith(f"/{end}")]
-            inside = [folder for folder in folders if f"/{end}/" in f"/{folder}/" or f"/{folder}".endswith(f"/{end}")]
+            inside = {folder for folder in folders if f"/{end}/" in f"/{folder}/" or f"/{folder}".endswith(f"/{end}")}
             for name in lists[:1]:
                 for line in filter(None, map(str.strip, _lines(tree, name))):
                     image, _ = lookup.find(line, near=name.rpartition("/")[0], split=split)
                     if image:
-                        splits[image] = split
+                        by_list[image][split] = None
                     else:
                         troubles.append(Trouble("lost-list-entries", name, f"{line}: no such image"))
-            splits |= {image: split for image in tree.images if image.rpartition("/")[0] in set(inside)}
+            for image in tree.images if inside else ():
+                if image.rpartition("/")[0] in inside:
+                    by_folder[image][split] = None
             if not lists and not inside:
                 troubles.append(Trouble("lost-list-entries", table[""], f"{split}: {entry} is not there"))
-    return splits
+    return {image: list(splits) for image, splits in (by_folder | by_list).items()}
 
 
 def _number(word: str) -> float | None:
