@@ -95,6 +95,24 @@ def test_the_data_is_no_place_for_what_is_written(
     assert not (elsewhere / words[1]).exists()
 
 
+def test_a_manifest_is_not_written_over_itself(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class_folders(elsewhere / "set")
+    doctor("set", "--no-near", "--write-manifest", "clean.arrow")
+    before = (elsewhere / "clean.arrow").stat()
+    assert doctor("clean.arrow", "--no-near", "--write-manifest", "clean.arrow") == 2
+    told = capsys.readouterr().err
+    assert "--write-manifest clean.arrow is clean.arrow, which is never written to" in told
+    assert "clean-clean.arrow" in told
+    assert (elsewhere / "clean.arrow").stat() == before
+
+
+def test_a_file_is_no_folder_for_what_is_written(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class_folders(elsewhere / "set")
+    (elsewhere / "notes").write_text("mine")
+    assert doctor("set", "--no-near", "--out", "notes") == 2
+    assert "--out notes is a file" in capsys.readouterr().err
+
+
 def test_the_folder_one_stands_in(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(class_folders(elsewhere / "set"))
     with pytest.raises(OptionError) as told:

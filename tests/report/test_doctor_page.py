@@ -73,6 +73,12 @@ def test_pairs_and_masks_stand_side_by_side(tmp_path: Path) -> None:
     assert pair.width > 2 * pair.height
 
 
+def test_masks_with_an_alpha_channel_are_shown(tmp_path: Path) -> None:
+    root = masks(tmp_path / "set")
+    Image.new("LA", (40, 40), (1, 255)).save(root / "labels" / "3.png")
+    assert len(pictures(page_of(root))) >= 1
+
+
 def test_edited_copies_are_shown_with_what_matches(tmp_path: Path) -> None:
     root = tmp_path / "set"
     photo(root / "a.jpg", 0, (320, 240))

@@ -194,7 +194,7 @@ def _histogram(image: Image.Image) -> dict[str, Any]:
         if ((flat >> 16 == flat >> 8 & 255) & (flat & 255 == flat >> 8 & 255)).all():
             flat, coloured = flat & 255, False  # grey, stored in colour
     else:
-        flat = np.asarray(image.getchannel(0) if image.mode == "LA" else image).astype(np.int64).ravel()
+        flat = np.asarray(image.getchannel(0) if image.mode in ("LA", "PA") else image).astype(np.int64).ravel()
     values, counts = np.unique(flat, return_counts=True)
     most: Sequence[int] = np.argsort(-counts, kind="stable")[:MOST_VALUES].tolist()
     return {"coloured": coloured, "values": values[most].tolist(), "counts": counts[most].tolist()}

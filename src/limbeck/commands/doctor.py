@@ -135,18 +135,20 @@ def _validate(options: Doctor) -> None:
         )
     parse_engine(options.engine)
     _refuse_data_as_out(options)
+    if Path(options.out).exists() and not Path(options.out).is_dir():
+        raise OptionError(f"--out {options.out} is a file", expected="a folder", hint="another --out")
 
 
 def _refuse_data_as_out(options: Doctor) -> None:
     for option, place in ("--out", options.out), ("--write-manifest", options.write_manifest):
         for source in options.data + options.against:
-            folder = os.path.realpath(Path(source).expanduser())
-            if place and Path(folder).is_dir() and Path(os.path.realpath(place)).is_relative_to(folder):
-                better = Path(folder).parent / Path(place).name
+            whole = Path(os.path.realpath(Path(source).expanduser()))
+            if place and Path(os.path.realpath(place)).is_relative_to(whole):
+                apart = whole.parent / (Path(place).name if whole.is_dir() else f"clean-{Path(place).name}")
                 raise OptionError(
-                    f"{option} {place} lies inside {source}, which is never written to",
+                    f"{option} {place} {'lies inside' if whole.is_dir() else 'is'} {source}, which is never written to",
                     expected="a place outside of the data",
-                    hint=f"{option} {shlex.quote(str(better))}",
+                    hint=f"{option} {shlex.quote(str(apart))}",
                 )
 
 

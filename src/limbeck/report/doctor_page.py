@@ -1,6 +1,5 @@
 """The one file that shows a diagnosis: doctor.html, without scripts and without a single address to fetch."""
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from limbeck.errors import counted
 from limbeck.files import write_atomically
 from limbeck.images.decode import Unreadable, decode
 from limbeck.report.pictures import above, beside, coloured, jpeg, marked, photo_of, small
+from limbeck.report.templates import fill
 
 SHOWN = 8  # pictures of a finding
 LISTED = 60  # places of a finding
@@ -77,21 +77,12 @@ def pictures_of(case: Case, finding: Finding) -> list[Picture]:
 
 def render(diagnosis: Diagnosis, findings: Sequence[Shown], commands: Sequence[tuple[str, str]]) -> str:
     """The page as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["jpeg"] = lambda data: "data:image/jpeg;base64," + base64.b64encode(data).decode()
     case = diagnosis.case
     numbers = {severity: sum(each.severity == severity for each in diagnosis.findings) for severity in SEVERITIES}
     mood, headline, text = _verdict(numbers)
     text += "" if case.pairs is not None else " Edited copies were not looked for (--no-near)."
-    return environment.get_template("doctor.html.j2").render(
+    return fill(
+        "doctor.html.j2",
         title=", ".join(tree.source for tree in case.trees),
         guesses=guesses(case)[:-1],
         mood=mood,
@@ -147,7 +138,9 @@ def _picture(case: Case, place: Place, near: bool) -> Picture:
 
 def _mask(data: bytes) -> Image.Image:
     with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB") if image.mode in ("RGB", "RGBA", "CMYK") else coloured(np.asarray(image))
+        if image.mode in ("RGB", "RGBA", "CMYK", "YCbCr"):
+            return image.convert("RGB")
+        return coloured(np.asarray(image.getchannel(0) if image.mode in ("LA", "PA") else image))
 
 
 def _matched(one: bytes, two: bytes) -> Image.Image:

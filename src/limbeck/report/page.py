@@ -1,6 +1,5 @@
 """The one file that shows a run: report.html, without scripts and without a single address to fetch."""
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from limbeck.report import words
 from limbeck.report.curves import curves
 from limbeck.report.history import series
 from limbeck.report.interval import FEW
+from limbeck.report.templates import fill
 from limbeck.report.verdict import verdict
 
 PHOTOS = 48
@@ -131,28 +131,11 @@ def render(page: Page) -> str:
     >>> "&lt;run&gt;" in render(page), "<run>" in render(page)
     (True, False)
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "count": words.count,
-        "digits": words.three_digits,
-        "thousandths": words.thousandths,
-        "width": _width,
-        "unbroken": lambda text: text.replace(" %", "\u00a0%"),
-        "basename": _base_name,
-        "jpeg": lambda data: "data:image/jpeg;base64," + base64.b64encode(data).decode(),
-        "safe_svg": Markup,
-    }
-    return environment.get_template("page.html.j2").render(
+    return fill(
+        "page.html.j2",
+        {"width": _width, "unbroken": lambda text: text.replace(" %", "\u00a0%"), "safe_svg": Markup},
         page=page,
         verdict=verdict(page.history, page.classes, page.held),
         tiles=_tiles(page),
@@ -196,10 +179,6 @@ def _tiles(page: Page) -> list[Tile]:
 
 def _worst_first(photos: Sequence[HeldOut]) -> list[HeldOut]:
     return sorted(photos, key=lambda photo: photo.divergence if math.isfinite(photo.divergence) else -1, reverse=True)
-
-
-def _base_name(path: str) -> str:
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _width(probability: float) -> str:
