@@ -189,6 +189,23 @@ def test_one_folder_for_train_and_val_of_yolo(tmp_path: Path) -> None:
     assert {sample.splits for sample in read(root).samples} == {("train", "val")}
 
 
+@pytest.mark.parametrize("shape", [(17, 3), (17, 2)])
+def test_keypoints_of_yolo_follow_their_boxes(shape: tuple[int, int], tmp_path: Path) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "data.yaml").write_text(f"train: images/train\nnames: [cat, dog]\nkpt_shape: {list(shape)}\n")
+    for file in (root / "labels" / "train").iterdir():
+        file.write_text(f"{file.read_text().strip()}{' 0.9' * shape[0] * shape[1]}\n")
+    things = [thing for sample in read(root).samples for thing in sample.things]
+    assert not any(thing.flaw or thing.outline for thing in things)
+    assert max(max(thing.box) for thing in things if thing.box) < 0.9
+
+
+def test_an_unknown_encoding_is_told(tmp_path: Path) -> None:
+    root = voc(tmp_path / "set")
+    (root / "Annotations" / "0.xml").write_text('<?xml version="1.0" encoding="klingon"?><annotation/>')
+    assert [trouble.kind for trouble in read(root).troubles] == ["unreadable-labels"]
+
+
 def packed(runs: list[int]) -> str:
     """As COCO packs run lengths: differences from the third on, five bits a character, the lowest first."""
     text = ""

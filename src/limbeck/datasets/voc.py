@@ -53,7 +53,7 @@ def _root(tree: Tree, name: str, troubles: list[Trouble]) -> ElementTree.Element
         if b"<!ENTITY" in data:
             raise ValueError("it defines entities, which no annotation needs")
         root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, OSError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:  # LookupError: no such encoding
         troubles.append(Trouble("unreadable-labels", name, f"not readable as XML: {error}"))
         return None
     return root if root.tag == "annotation" else None

@@ -32,6 +32,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     if not table and (not pairs or not _looks_right(tree, list(pairs.values()))):
         return None
     classes = _classes(table) or dict(class_list(tree).classes)
+    points = _numbers_of_points(table)
     folders = folder_splits([tree.inner(name) for name in tree.images])
     listed = _lists(tree, table, lookup, troubles)
     samples: list[Sample] = []
@@ -40,14 +41,14 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
             split = folders[tree.inner(image).rpartition("/")[0]]
             splits = tuple(listed.get(image, ())) or ((split,) if split else ())
             text = pairs.get(image, "")
-            things = _things(tree, text, classes, troubles) if text else ()
+            things = _things(tree, text, classes, points, troubles) if text else ()
             samples.append(Sample(image, splits=splits, things=things, source=text, labelled=bool(text)))
             advance()
     used = set(pairs.values())
     homes = {text.rpartition("/")[0] for text in used}
     for text in sorted(texts - used):
         if text.rpartition("/")[0] in homes and PurePosixPath(text).name not in LISTS and _looks_right(tree, [text]):
-            lost = _things(tree, text, classes, troubles)
+            lost = _things(tree, text, classes, points, troubles)
             samples.append(Sample(f"{PurePosixPath(text).stem}.jpg", found=False, things=lost, source=text))
     boxes = sum(len(sample.things) for sample in samples)
     told = f"YOLO: {len(pairs):,} txt files, {boxes:,} objects, {counted(len(classes), 'class', 'classes')}{told}"
@@ -84,16 +85,16 @@ def _lines(tree: Tree, text: str) -> list[str]:
         return []
 
 
-def _things(tree: Tree, text: str, classes: dict[int, str], troubles: list[Trouble]) -> tuple[Thing, ...]:
+def _things(tree: Tree, text: str, classes: dict[int, str], points: int, troubles: list[Trouble]) -> tuple[Thing, ...]:
     try:
         lines = tree.text(text).splitlines()
     except OSError as error:
         troubles.append(Trouble("unreadable-labels", text, str(error)))
         return ()
-    return tuple(_thing(line.split(), at, classes) for at, line in enumerate(lines, 1) if line.strip())
+    return tuple(_thing(line.split(), at, classes, points) for at, line in enumerate(lines, 1) if line.strip())
 
 
-def _thing(words: list[str], line: int, classes: dict[int, str]) -> Thing:
+def _thing(words: list[str], line: int, classes: dict[int, str], points: int) -> Thing:
     numbers = [_number(word) for word in words]
     first = numbers[0]
     number = int(first) if first is not None and first == int(first) else None
@@ -101,7 +102,7 @@ def _thing(words: list[str], line: int, classes: dict[int, str]) -> Thing:
     rest = [value for value in numbers[1:] if value is not None]
     if number is None or len(rest) != len(words) - 1:
         return Thing(label, number, flaw=f"not all numbers: {' '.join(words)[:60]}", place=place)
-    if len(rest) in (4, 5):  # the fifth is a confidence
+    if len(rest) in (4, 5, 4 + points):  # the fifth is a confidence
         x, y, width, height = rest[:4]
         return Thing(label, number, (x - width / 2, y - height / 2, x + width / 2, y + height / 2), place=place)
     if len(rest) >= 6 and len(rest) % 2 == 0:
@@ -137,6 +138,12 @@ def _classes(table: dict[str, Any]) -> dict[int, str]:
         return {number: str(name) for number, name in enumerate(names)}
     count = table.get("nc")
     return {number: str(number) for number in range(count)} if isinstance(count, int) and 0 < count < 100_000 else {}
+
+
+def _numbers_of_points(table: dict[str, Any]) -> int:
+    """How many numbers of keypoints follow each box."""
+    shape = table.get("kpt_shape")
+    return math.prod(shape) if isinstance(shape, list) and all(isinstance(each, int) for each in shape) else 0
 
 
 def _counted(table: dict[str, Any], classes: dict[int, str], told: str) -> list[Trouble]:
