@@ -218,6 +218,19 @@ def test_what_was_stopped_before_it_was_sent_is_sent(
     assert len(opened(mine)) == whole
 
 
+def test_a_damaged_copy_of_a_store_at_a_url_is_fetched_again(
+    photos: Path, teacher: Path, store: Path, tmp_path: Path
+) -> None:
+    url, cache = f"file://{tmp_path}/bucket", str(tmp_path / "cache")
+    mine = taught(photos, teacher, url, cache=cache)
+    (file,) = mine.glob("*.labels")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert content(taught(photos, teacher, url, cache=cache)) == content(store)
+    assert not list(mine.glob("*.damaged"))
+
+
 def test_a_url_that_nobody_answers_is_told(photos: Path, teacher: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be reached[\s\S]*only what is left"):
         taught(photos, teacher, "http://127.0.0.1:9/store")

@@ -14,7 +14,7 @@ from limbeck.errors import LimbeckError, StoreError
 from limbeck.files import replacing, write_atomically
 from limbeck.images.cache import require_space
 from limbeck.images.places import filesystem
-from limbeck.ssld.shard import SUFFIX
+from limbeck.ssld.shard import DAMAGED, SUFFIX
 from limbeck.ssld.stamp import STAMP
 
 
@@ -24,9 +24,13 @@ def copy_of(url: str, cache: Path) -> Path:
 
 
 def fetch(url: str, folder: Path, *, shown: bool = True) -> None:
-    """Get the files of the store that were not fetched before; what was made few since is not fetched again."""
+    """Get the files of the store that were not fetched before; what was made few since is not fetched again.
+
+    Where a file of the copy was damaged, nobody knows which ones it was made of: all are fetched again.
+    """
     had = folder.with_suffix(".fetched")
-    names = set(had.read_text().split()) if had.exists() else set()
+    damaged = list(folder.glob(f"*{DAMAGED}"))
+    names = set(had.read_text().split()) if had.exists() and not damaged else set()
     with _reaching(url):
         system, root = filesystem(url)
         system.invalidate_cache()
@@ -41,6 +45,8 @@ def fetch(url: str, folder: Path, *, shown: bool = True) -> None:
                     system.get_file(f"{root}/{name}", str(temporary))
                 advance()
     write_atomically(had, "\n".join(sorted(names | ours - {STAMP})).encode())
+    for file in damaged:
+        file.unlink(missing_ok=True)
 
 
 def publish(url: str, file: Path) -> None:

@@ -27,6 +27,7 @@ from limbeck.ssld.codes import Records, label_layout, pack
 
 SUFFIX = ".labels"
 PART = "part-"  # what files begin with that are made ahead of time, and then made few
+DAMAGED = ".damaged"  # what is added to the name of a file that is set aside
 _MAGIC = b"limbeckL"
 _DIGEST = 16
 _START = len(_MAGIC) + _DIGEST

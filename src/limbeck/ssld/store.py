@@ -19,6 +19,7 @@ from limbeck.errors import RunError, StoreError, counted
 from limbeck.records import Skipped, SoftLabels
 from limbeck.ssld.codes import default_keep, encode, unpack
 from limbeck.ssld.shard import (
+    DAMAGED,
     PART,
     PIECE,
     SUFFIX,
@@ -255,7 +256,7 @@ class SoftLabelStore:
 
     def _set_aside(self, path: Path, reason: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            path.replace(path.with_name(path.name + ".damaged"))
+            path.replace(path.with_name(path.name + DAMAGED))
         self.damaged.append(Skipped(str(path), reason))
         console.print(f"soft labels in {path} are damaged and will be made again: {reason}", markup=False)
 
