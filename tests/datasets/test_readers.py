@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from limbeck.datasets import lookup
+from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.recognise import recognise
 from limbeck.datasets.records import Labels
 from limbeck.datasets.rle import mask_of, runs_of
@@ -204,6 +206,24 @@ def test_an_unknown_encoding_is_told(tmp_path: Path) -> None:
     root = voc(tmp_path / "set")
     (root / "Annotations" / "0.xml").write_text('<?xml version="1.0" encoding="klingon"?><annotation/>')
     assert [trouble.kind for trouble in read(root).troubles] == ["unreadable-labels"]
+
+
+def test_an_image_in_rows_of_two_splits(tmp_path: Path) -> None:
+    root = csv(tmp_path / "set")
+    rows = ("0.jpg,cat,test", "0.jpg,cat,train", "1.jpg,dog,val")
+    (root / "labels.csv").write_text("\n".join(("file,class,split", *rows)))
+    assert [sample.splits for sample in read(root).samples][:2] == [("train", "test"), ("val",)]
+
+
+def test_a_name_is_looked_up_among_those_of_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"set/v{folder}/1.jpg" for folder in range(50)]
+    found, compared = Lookup(names), []
+    closeness = lookup._closeness
+    monkeypatch.setattr(lookup, "_closeness", lambda *given: compared.append(given) or closeness(*given))
+    assert [found.find(f"/away/v{folder}/1.jpg")[0] for folder in range(50)] == names
+    assert len(compared) == 50
+    assert found.find("/away/v50/1.jpg") == ("", "")
+    assert Lookup(["set/a.jpg"]).find("/away/a.jpg") == ("set/a.jpg", "")
 
 
 def packed(runs: list[int]) -> str:

@@ -8,6 +8,7 @@ from limbeck.datasets.records import Labels, Sample
 from limbeck.datasets.splits import folder_splits, split_of
 from limbeck.datasets.tree import Tree
 
+CLASS_FOLDERS = "class folders"
 _NO_CLASS = {"images", "image", "imgs", "img", "photos", "pictures", "jpegimages", "data", "dataset", "frames"}
 _MOST_ELSEWHERE = 0.05  # of the images, in folders that are no class: beside them, or deeper
 
@@ -36,7 +37,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
         split = splits[tree.inner(name).rpartition("/")[0]] or whole
         samples.append(Sample(name, splits=(split,) if split else (), label=label, labelled=bool(label)))
     return Labels(
-        "class folders",
+        CLASS_FOLDERS,
         f"class folders: {len(classes):,} classes",
         "classification",
         samples,

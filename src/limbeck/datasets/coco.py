@@ -71,6 +71,8 @@ def _of_no_objects(annotations: Any) -> bool:
 
 def _said_once(contents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Without files whose every object another one of their split has too: COCO's keypoints are its persons again."""
+    if len(contents) < 2:
+        return contents
     said: defaultdict[str, set[str]] = defaultdict(set)
     kept = set()
     for name in sorted(contents, key=lambda name: -len(contents[name]["annotations"])):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from limbeck.datasets.class_list import class_list
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Box, Labels, Sample, Thing, Trouble
-from limbeck.datasets.splits import folder_splits, split_of
+from limbeck.datasets.splits import folder_splits, ordered, split_of
 from limbeck.datasets.tree import Tree
 from limbeck.images.sources import IMAGES
 
@@ -149,7 +149,8 @@ def _samples(
             troubles.append(Trouble("spelt-otherwise", name, f"{written} is {tree.inner(found)} on disk", found))
         first = lines[0][1]
         folder = folders.get(tree.inner(found).rpartition("/")[0], "") if found else ""
-        split = split_of(_cell(first, columns.split)) or own or folder
+        said = filter(None, (split_of(_cell(row, columns.split)) for _, row in lines))
+        splits = tuple(ordered(set(said))) or tuple(filter(None, (own or folder,)))
         labels = list(dict.fromkeys(_cell(row, columns.label) for _, row in lines))
         if not boxed and len(labels) > 1:
             what = f"{written} is {' and '.join(labels[:4])}"
@@ -161,7 +162,7 @@ def _samples(
             Sample(
                 found or written,
                 found=bool(found),
-                splits=(split,) if split else (),
+                splits=splits,
                 label="" if boxed else labels[0],
                 things=tuple(thing for line, row in lines if (thing := _thing(row, line, columns))) if boxed else (),
                 size=(int(height), int(width)) if height and width else None,

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import PurePosixPath
 
+Groups = dict[tuple[str, str], list[str]]  # (the folder that they lie in, what is alike), and ("", what is alike)
+
 
 class Lookup:
     """The image files of a tree, found by exact name, by the end of the name, then by looser spelling.
@@ -28,20 +30,21 @@ class Lookup:
             if whole in self._exact:
                 return whole, ""
         last = name.rpartition("/")[2]
-        for how, candidates in (
-            ("", self._by_name.get(last, [])),
-            ("case", self._by_lower.get(last.lower(), [])),
-            ("extension", self._by_stem.get(_stem(last.lower()), [])),
+        for how, groups, key in (
+            ("", self._by_name, last),
+            ("case", self._by_lower, last.lower()),
+            ("extension", self._by_stem, _stem(last.lower())),
         ):
-            likely = [each for each in candidates if self._likely(each, name, len(candidates))]
+            likely = self._likely(groups, key, _parent(name))
             if likely:
                 return max(likely, key=lambda each: _closeness(each, name, near, split)), how
         return "", ""
 
-    def _likely(self, name: str, written: str, candidates: int) -> bool:
+    def _likely(self, groups: Groups, key: str, parent: str) -> list[str]:
         """cats/1.jpg is not dogs/1.jpg; but /home/someone/a.jpg is the only a.jpg there is."""
-        parent = _parent(written)
-        return not parent or _parent(name) == parent or (candidates == 1 and parent not in self._parents)
+        anywhere = groups.get(("", key), [])
+        only = len(anywhere) == 1 and parent not in self._parents
+        return anywhere if only else groups.get((parent, key), [])
 
     @cached_property
     def _parents(self) -> set[str]:
@@ -50,15 +53,15 @@ class Lookup:
         }
 
     @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
+    def _by_name(self) -> Groups:
         return _grouped((name.rpartition("/")[2], name) for name in self.names)
 
     @cached_property
-    def _by_lower(self) -> dict[str, list[str]]:
+    def _by_lower(self) -> Groups:
         return _grouped((name.rpartition("/")[2].lower(), name) for name in self.names)
 
     @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
+    def _by_stem(self) -> Groups:
         return _grouped((_stem(name.rpartition("/")[2].lower()), name) for name in self.names)
 
 
@@ -76,8 +79,9 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    groups: defaultdict[str, list[str]] = defaultdict(list)
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Groups:
+    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, name in pairs:
-        groups[key].append(name)
+        for parent in {"", _parent(name)}:
+            groups[parent, key].append(name)
     return dict(groups)
