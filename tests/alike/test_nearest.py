@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from limbeck.alike import nearest
-from limbeck.alike.nearest import UNIT, centred, near_hashes, near_vectors, rounded
+from limbeck.alike.nearest import UNIT, centred, near_hashes, near_photos, near_vectors, rounded
 from limbeck.alike.phash import distances
 
 
@@ -43,3 +43,13 @@ def test_what_all_share_is_taken_away() -> None:
     vectors = centred(common + apart, common[0].astype(np.float32))
     unit = apart / np.linalg.norm(apart, axis=1, keepdims=True)
     assert np.abs(vectors / UNIT - np.clip(unit, -127 / UNIT, 127 / UNIT)).max() < 1 / UNIT
+
+
+def test_near_photos_count_once_and_come_by_their_nearest_turn() -> None:
+    draw = np.random.default_rng(0)
+    queries, side = draw.integers(0, 256, 20).astype(np.uint64), draw.integers(0, 256, (30, 8)).astype(np.uint64)
+    side[:10] = side[:10, :1]  # all turns alike
+    apart = distances(queries, side.reshape(-1)).reshape(20, 30, 8).min(2)
+    expected = [[row for row in np.lexsort((range(30), bits)).tolist() if bits[row] <= 2][:12] for bits in apart]
+    assert [rows.tolist() for rows in near_photos(queries, side, 2, 12)] == expected
+    assert max(map(len, expected)) == 12

@@ -5,6 +5,7 @@ on the batch, nor on the block, nor on the number of threads.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,24 @@ def near_hashes(
         found.append(torch.stack([pairs[:, 0], pairs[:, 1] + start, apart.long()]))
     together = torch.cat(found, 1).numpy() if found else np.zeros((3, 0), np.int64)
     return together[0], together[1], together[2]
+
+
+def near_photos(
+    queries: NDArray[np.uint64], side: NDArray[np.uint64], distance: int, most: int
+) -> Iterator[NDArray[np.int64]]:
+    """Of each query, the `most` rows of `side` (uint64 [n, copies]) of which a copy is at most `distance` bits apart.
+
+    The nearest come first. A row counts once: all turns of a symmetric photo are alike.
+
+    >>> side = np.array([[1, 1, 0], [3, 7, 7]], np.uint64)
+    >>> [rows.tolist() for rows in near_photos(np.array([1, 7], np.uint64), side, 1, 2)]
+    [[0, 1], [1]]
+    """
+    query, copy, bits = near_hashes(queries, side.reshape(-1), distance)
+    row = copy // side.shape[1]
+    order = np.lexsort((bits, row, query))
+    query, row, bits = query[order], row[order], bits[order]
+    nearest = np.flatnonzero(np.diff(query, prepend=-1) | np.diff(row, prepend=-1))
+    order = nearest[np.lexsort((row[nearest], bits[nearest], query[nearest]))]
+    for begin, end in pairwise(np.searchsorted(query[order], np.arange(len(queries) + 1))):
+        yield row[order[begin:end]][:most]

@@ -16,10 +16,9 @@ from limbeck.alike.embedding import Embed, embed_all, unit
 from limbeck.alike.features import Features
 from limbeck.alike.local import usual
 from limbeck.alike.look import Look
-from limbeck.alike.nearest import centred, near_hashes, near_vectors, rounded
+from limbeck.alike.nearest import centred, near_photos, near_vectors, rounded
 from limbeck.alike.shards import Arrays, alone, assemble, centre, look_at_all, mapped, one_thread
 from limbeck.alike.thresholds import NEAR_DUPLICATE, SIGNATURES, Thresholds
-from limbeck.alike.turns import TURNS
 from limbeck.errors import RunError, unknown_name
 from limbeck.files import write_atomically
 from limbeck.images.imageset import ImageSet
@@ -159,12 +158,9 @@ class Side:
         """Of each photo, the rows that may be the same, the likeliest first."""
         found: list[dict[int, None]] = [{} for _ in looks]
         hashes = np.array([seen.hashes[0] for seen in looks], np.uint64)
-        query, row, apart = near_hashes(hashes, self.arrays["hashes"].reshape(-1), limits.hash_distance)
-        by_hash: list[list[tuple[int, int]]] = [[] for _ in looks]
-        for place, copy, bits in zip(query.tolist(), row.tolist(), apart.tolist()):
-            by_hash[place].append((bits, copy // len(TURNS)))
-        for place, pairs in enumerate(by_hash):
-            found[place] |= dict.fromkeys([other for _, other in sorted(pairs)][: limits.candidates])
+        by_hash = near_photos(hashes, self.arrays["hashes"], limits.hash_distance, limits.candidates)
+        for place, rows in enumerate(by_hash):
+            found[place] |= dict.fromkeys(rows.tolist())
         vectors = self.signatures(looks, embeddings)
         if vectors is not None:
             kept = self.arrays["vectors"]

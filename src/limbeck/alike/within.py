@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,9 @@ from safetensors.numpy import load_file, save
 from limbeck.alike.compare import compare
 from limbeck.alike.features import Features
 from limbeck.alike.local import usual
-from limbeck.alike.nearest import near_hashes, near_vectors
+from limbeck.alike.nearest import near_photos, near_vectors
 from limbeck.alike.shards import Arrays, alone, assemble, centre, look_at, look_at_all, mapped, one_thread
 from limbeck.alike.thresholds import LEVELS, NEAR_DUPLICATE, Thresholds
-from limbeck.alike.turns import TURNS
 from limbeck.console import progress
 from limbeck.errors import unknown_name
 from limbeck.files import write_atomically
@@ -152,11 +150,8 @@ def _candidates(arrays: Arrays, limits: Thresholds, shown: bool) -> NDArray[np.i
 def _named(arrays: Arrays, rows: slice, limits: Thresholds) -> Iterator[tuple[int, NDArray[np.int64]]]:
     most = limits.candidates + 1  # the first is the photo itself
     hashes = arrays["hashes"]
-    query, copy, bits = near_hashes(hashes[rows, 0], hashes.reshape(-1), limits.hash_distance)
-    order = np.lexsort((copy, bits, query))
-    starts = np.searchsorted(query[order], np.arange(rows.stop - rows.start + 1))
-    for place, (begin, end) in enumerate(pairwise(starts)):
-        yield rows.start + place, copy[order[begin:end]][:most] // len(TURNS)
+    for place, near in enumerate(near_photos(hashes[rows, 0], hashes, limits.hash_distance, most)):
+        yield rows.start + place, near
     if "vectors" in arrays:
         vectors = arrays["vectors"]
         copies = vectors.shape[1]

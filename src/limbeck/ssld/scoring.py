@@ -46,7 +46,7 @@ LEVELS = ("", NEAR_DUPLICATE, SAME_SCENE)
 HOWS = ("", "same bytes", "hash", "sift")
 NONE = -1
 
-_VERSION = "1"  # another one makes every shard be scored anew
+_VERSION = "2"  # another one makes every shard be scored anew
 _BATCH = 32
 _FEW = 300  # fewer are scored sooner than a worker starts
 _ON_A_GPU = 4  # workers that share a GPU: each has its own copy of the teacher there
