@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from limbeck.checkup.findings import ERROR, NOTE, WARNING
 from limbeck.errors import ImagesError
@@ -166,6 +167,14 @@ def test_photos_of_other_sizes_are_measured_by_their_own(tmp_path: Path, diagnos
     root = voc(tmp_path / "set")
     pixels(7, (100, 90)).save(root / "JPEGImages" / "7.jpg")
     assert diagnose(root)["other-sizes"].severity == ERROR
+
+
+def test_labels_of_the_stored_pixels_of_a_turned_photo(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = voc(tmp_path / "set")
+    exif = Image.Exif()
+    exif[274] = 6
+    pixels(7).save(root / "JPEGImages" / "7.jpg", exif=exif)
+    assert diagnose(root)["other-sizes"].places[0].what.endswith("80x64, the file is 64x80 (turned by EXIF)")
 
 
 def test_of_a_label_file_that_was_named_the_other_images_are_a_note(tmp_path: Path, diagnose: Diagnose) -> None:

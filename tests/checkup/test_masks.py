@@ -48,6 +48,12 @@ def test_colours_beyond_the_list(root: Path, diagnose: Diagnose) -> None:
     assert found["unknown-mask-values"].places[0].what == "pixels of colour 1,2,3"
 
 
+def test_pure_blue_is_a_colour_and_no_void(root: Path, diagnose: Diagnose) -> None:
+    (root / "labels.txt").write_text("0 sky 0 0 200\n1 road 90 90 0\n")
+    Image.new("RGB", (WIDTH, HEIGHT), (0, 0, 255)).save(root / "labels" / "7.png")
+    assert diagnose(root)["unknown-mask-values"].places[0].what == "pixels of colour 0,0,255"
+
+
 def test_a_palette_is_read_by_its_numbers(root: Path, diagnose: Diagnose) -> None:
     for number in range(20):
         with Image.open(root / "labels" / f"{number}.png") as image:

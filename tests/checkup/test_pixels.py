@@ -62,6 +62,13 @@ def test_blank(root: Path, diagnose: Diagnose) -> None:
     assert found["blank-images"].count == len(found["blank-images"].drop) == 3
 
 
+def test_a_blank_image_with_a_shape_in_its_alpha(root: Path, diagnose: Diagnose) -> None:
+    image = Image.new("RGBA", (80, 64), (3, 3, 3, 255))
+    image.putalpha(pixels(50).convert("L"))
+    put(root, image, "x.png")
+    assert set(diagnose(root)) == {"blank-images", "see-through-images"}
+
+
 @pytest.mark.parametrize(
     ("mode", "check"),
     [("L", "grey-images"), ("P", "palette-images"), ("CMYK", "cmyk-images"), ("I;16", "deep-images")],

@@ -120,6 +120,13 @@ def test_boxes_beyond_the_edge_are_shown_beyond_it() -> None:
     assert far.width <= 1.6 * far.height
 
 
+def test_a_box_is_drawn_at_its_place() -> None:
+    picture = marked(Image.new("RGB", (320, 160)), [((40, 60, 200, 110), "")])
+    assert picture.size == (320, 160)
+    down, across = np.nonzero(np.abs(np.asarray(picture, np.int64) - RED).max(2) < 40)
+    assert [across.min(), down.min(), across.max(), down.max()] == pytest.approx([40, 60, 200, 110], abs=2)
+
+
 def test_pictures_in_a_row_keep_their_shapes() -> None:
     assert beside([Image.new("RGB", (30, 10)), Image.new("RGB", (10, 20))]).size == (60 + 4 + 10, 20)
 
