@@ -81,3 +81,9 @@ def test_the_highest_class_and_score_do_not_overflow() -> None:
     classes = np.array([2**31 - 1, 0, 2**31 - 1], np.int32)
     scores = np.array([1, 1_000_000, 1_000_000], np.int32)
     assert choose(classes, scores, np.ones(3, bool), per_class=1).rank.tolist() == [2, 1, 1]
+
+
+def test_a_multiple_that_binary_fractions_miss_by_a_hair() -> None:
+    classes = np.repeat(np.array([0, 1], np.int32), (100, 600))  # 4.35 * 100 is a little less than 435 in binary
+    choice = choose(classes, np.arange(700, dtype=np.int32), np.ones(700, bool), per_class=600, balance=4.35)
+    assert np.bincount(classes[choice.kept]).tolist() == [100, 435]

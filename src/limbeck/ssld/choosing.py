@@ -54,7 +54,7 @@ def choose(
     wanted = np.minimum(sizes, per_class)
     allowed = wanted
     if balance and wanted.any():
-        allowed = np.minimum(wanted, int(balance * wanted[wanted > 0].min()))
+        allowed = np.minimum(wanted, int(balance * wanted[wanted > 0].min() + 1e-9))
     before, after = (_within(place, of_class, sizes, quota, keep_unsure) for quota in (wanted, allowed))
     verdict[order] = np.select([~good, ~before, ~after], [BELOW_SCORE, BELOW_CUT, BALANCE], KEPT)
     return Choice(verdict, rank)
