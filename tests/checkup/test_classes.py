@@ -102,6 +102,20 @@ def test_a_class_of_the_other_set_that_the_data_does_not_have(tmp_path: Path, di
     assert list(found) == ["classes-never-trained"]
 
 
+def test_folders_of_a_gallery_are_no_classes_of_the_set_that_it_is_held_against(
+    tmp_path: Path, diagnose: Diagnose
+) -> None:
+    for number in range(12):
+        for folder, first in (("gallery/batch 1", 0), ("gallery/new", 20), ("held/cat", 40), ("held/dog", 60)):
+            photo(tmp_path / folder / f"{number}.jpg", first + number)
+    shutil.copy(tmp_path / "held" / "cat" / "3.jpg", tmp_path / "gallery" / "new" / "leak.jpg")
+    found = diagnose(tmp_path / "gallery", against=(tmp_path / "held",))
+    assert set(found) == {"exact-leaks", "folders-are-no-classes"}
+    assert found["folders-are-no-classes"].severity == NOTE
+    (tmp_path / "gallery" / "new").rename(tmp_path / "gallery" / "Cats")
+    assert "classes-never-trained" in diagnose(tmp_path / "gallery", against=(tmp_path / "held",))
+
+
 def test_classes_with_few_examples(tmp_path: Path, diagnose: Diagnose) -> None:
     root = class_folders(tmp_path / "set")
     for number in range(3):

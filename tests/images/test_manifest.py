@@ -317,7 +317,8 @@ def test_the_outcome_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (folder / "a.csv").touch()
     ImageSet.open(folder)
     told = capsys.readouterr().out
-    assert told == f"3 images; 1 skipped, the first: {folder}/bad.jpg: empty file; 1 other file left aside: .csv 1\n"
+    bad = f"1 skipped, the first: {folder}/bad.jpg: empty file"
+    assert told == f"{folder}: 3 images; {bad}; 1 other file left aside: .csv 1\n"
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])

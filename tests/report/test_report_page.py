@@ -126,6 +126,8 @@ def test_the_curves_of_a_student_of_labels_name_no_teacher() -> None:
     texts = Outline(render(dataclasses.replace(EMPTY, history=history))).texts
     assert "Accuracy" in texts
     assert "Agreement with the teacher" not in texts
+    assert "They are compared with a teacher, and this run had none." in texts
+    assert "No photos were held out." not in texts
 
 
 def test_the_largest_disagreements_come_first_and_nan_last() -> None:

@@ -1,6 +1,7 @@
 """All that the checks look at: the images of the sources, their splits, their labels, and what the survey saw."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from limbeck.alike.within import Pair, alike_within
 from limbeck.checkup.crops import Crop, neighbours
 from limbeck.checkup.survey import Survey, survey
+from limbeck.datasets.class_folders import CLASS_FOLDERS
 from limbeck.datasets.recognise import recognise
 from limbeck.datasets.records import Labels, Sample
 from limbeck.datasets.splits import folder_splits, split_of
@@ -108,6 +110,7 @@ def open_case(
         )
     trees = [*trees[len(against) :], *trees[: len(against)]]
     labels = [(tree, found) for tree in trees for found in recognise(tree, shown=shown)]
+    labels = _without_mere_folders(labels, trees[len(data) :])
     masks = {sample.mask for _, found in labels for sample in found.samples if sample.mask}
     masks |= {name for _, found in labels for name in found.aside}
     is_mask = np.array([name in masks for name in names], bool)
@@ -115,6 +118,35 @@ def open_case(
     seen = survey(images, is_mask, cache / "doctor", engine=engine, workers=workers, shown=shown)
     skipped = [Skipped(_shown(each.path, trees), each.reason) for each in images.skipped]
     return Case(images, names, splits, is_mask, is_against, rows, trees, labels, skipped, seen)
+
+
+def _without_mere_folders(labels: Sequence[tuple[Tree, Labels]], held: Sequence[Tree]) -> list[tuple[Tree, Labels]]:
+    """Folders of which none is called after a class of --against are where photos were collected, and label nothing."""
+    asked = {letters(name) for tree, found in labels if tree in held for name in _class_names(found)}
+    kept = []
+    for tree, found in labels:
+        own = _class_names(found)
+        mere = found.format == CLASS_FOLDERS and tree not in held and not found.names
+        mere = mere and not any(sample.splits for sample in found.samples)
+        if asked and mere and asked.isdisjoint(map(letters, own)):
+            told = f"images in {len(own):,} folders, none of them called after a class of {AGAINST}: without labels"
+            found = replace(found, told=told, samples=())
+        kept.append((tree, found))
+    return kept
+
+
+def _class_names(labels: Labels) -> set[str]:
+    said = {name for sample in labels.samples for name in (sample.label, *(each.label for each in sample.things))}
+    return (said | {*labels.names, *labels.classes.values()}) - {""}
+
+
+def letters(name: str) -> str:
+    """A name without case, spaces and the s of a plural.
+
+    >>> letters("Traffic Lights")
+    'trafficlight'
+    """
+    return re.sub(r"[\s_\-.]+", "", name.casefold()).removesuffix("s")
 
 
 def _better_source(trees: Sequence[Tree]) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import islice, pairwise
 
-from limbeck.checkup.case import AGAINST, Case
+from limbeck.checkup.case import AGAINST, Case, letters
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Marked, Place, are, have
 from limbeck.checkup.labels import every, located
+from limbeck.datasets.class_folders import CLASS_FOLDERS
 from limbeck.datasets.records import Labels, Sample, Thing
 from limbeck.errors import counted, nearest
 
@@ -199,6 +200,23 @@ def other_splits(case: Case) -> list[Finding]:
     ]
 
 
+def mere_folders(case: Case) -> list[Finding]:
+    """Folders that were not taken for classes, since --against has other ones."""
+    return [
+        Finding(
+            "folders-are-no-classes",
+            NOTE,
+            f"no folder of {tree.source} is called after a class of {AGAINST}: its photos count as unlabelled",
+            [],
+            "Where the folders are classes after all, a model is asked about names that it was never shown.",
+            "nothing, where photos were merely collected in them; else call them as the other set does",
+            total=1,
+        )
+        for tree, labels in case.labels
+        if labels.format == CLASS_FOLDERS and not labels.samples
+    ]
+
+
 def few(case: Case) -> list[Finding]:
     """Classes with fewer than ten examples to learn from."""
     used = {name: each for name, each in _names(case).items() if name}
@@ -250,7 +268,7 @@ def _pairs(used: Mapping[str, Used]) -> Iterable[tuple[str, str]]:
     """(rarer, commoner) spellings of what seems to be one class."""
     by_letters: defaultdict[str, list[str]] = defaultdict(list)
     for name in used:
-        by_letters[_letters(name)].append(name)
+        by_letters[letters(name)].append(name)
     found: set[str] = set()
     for names in by_letters.values():
         *rarer, common = sorted(names, key=lambda name: used[name].total)
@@ -266,11 +284,6 @@ def _pairs(used: Mapping[str, Used]) -> Iterable[tuple[str, str]]:
             if common != rare and _one_slip(rare, common):
                 yield rare, common
                 break
-
-
-def _letters(name: str) -> str:
-    """A name without case, spaces and the s of a plural."""
-    return re.sub(r"[\s_\-.]+", "", name.casefold()).removesuffix("s")
 
 
 def _one_slip(rare: str, common: str) -> bool:

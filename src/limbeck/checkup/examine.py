@@ -46,6 +46,7 @@ CHECKS = {
     "unnamed": "limbeck.checkup.classes:unnamed",
     "spelling": "limbeck.checkup.classes:spelling",
     "other splits": "limbeck.checkup.classes:other_splits",
+    "mere folders": "limbeck.checkup.classes:mere_folders",
     "few": "limbeck.checkup.classes:few",
     "uneven": "limbeck.checkup.classes:uneven",
     "mask sizes": "limbeck.checkup.masks:other_size",

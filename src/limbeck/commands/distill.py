@@ -163,7 +163,9 @@ def train(job: Job) -> tuple[nn.Module, Report]:
     )
     done = read_progress(job.run).done
     if done == plan.steps:
-        console.print("this run is finished; to train its student further, name it in a new one: --student OUT")
+        name = shlex.quote(str(job.options.out))
+        text = f"this run is finished; to train its student further, name it in a new one: --student {name} --out OTHER"
+        console.print(text, markup=False)
     elif done:
         console.print(f"going on after step {done:,}")
     console.print(

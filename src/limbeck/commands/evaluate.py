@@ -15,7 +15,7 @@ from limbeck.classification.metrics import Accuracy, Agreement
 from limbeck.classification.names import find_classes, match_folders, numbered
 from limbeck.console import console, errors, progress
 from limbeck.divergence import js
-from limbeck.errors import ImagesError, LimbeckError, OptionError
+from limbeck.errors import ImagesError, LimbeckError, OptionError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
 from limbeck.ssld.devices import reading_workers
@@ -90,7 +90,7 @@ def _labels(images: ImageSet, classes: tuple[str, ...], teacher: bool) -> torch.
         console.print("no folder is called after a class")
         return None
     found = match_folders(folders, classes, otherwise="for agreement without labels, --teacher TEACHER")
-    console.print(f"labels: {len(found):,} folders are called after classes", markup=False)
+    console.print(f"labels: {counted(len(found), 'folder is', 'folders are')} called after classes", markup=False)
     return torch.tensor([found[folder] for folder in folders])
 
 

@@ -195,7 +195,8 @@ def teacher_top1(job: Job) -> tuple[float | None, str]:
         (near,) = ranks.any(job.teaching.loaded or is_checkpoint(teacher))
         if near:
             score = teacher_accuracy(job.teaching, data.photos, data.truth, ranks, job.feed.workers)
-            console.print(f"the teacher's top-1 on the {score.count:,} labelled photos is {score.top1:.1%}")
+            photos = "photo" if score.count == 1 else "photos"
+            console.print(f"the teacher's top-1 on the {score.count:,} labelled {photos} is {score.top1:.1%}")
             if ranks.first:
                 told = about | {"top1": score.top1, "top5": score.top5}
                 write_atomically(kept, (json.dumps(told, indent=2) + "\n").encode())

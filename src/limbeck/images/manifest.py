@@ -207,11 +207,21 @@ def _tell(manifest: Path, found: int, sources: Sequence[str], search: Search, sh
             hint="--images FOLDER_OF_PHOTOS",
         )
     if shown:
-        parts = [counted(usable, "image")]
+        parts = [f"{_named(sources)}: {counted(usable, 'image')}"]
         if skipped:
             path, reason = skipped[0]
             parts.append(f"{len(skipped):,} skipped, the first: {path}: {reason}")
         if ignored:
             others = counted(search.ignored.total(), "other file")
             parts.append(f"{others} left aside: {ignored}{advice(search.ignored)}")
-        console.print("; ".join(parts))
+        console.print("; ".join(parts), markup=False)
+
+
+def _named(sources: Sequence[str]) -> str:
+    """The first sources, as they were named.
+
+    >>> _named(["photos", "val"]), _named(["a", "b", "c", "d"])
+    ('photos, val', 'a, b and 2 more')
+    """
+    beyond = len(sources) - 2
+    return ", ".join(sources[:2]) + f" and {beyond:,} more" if beyond > 0 else ", ".join(sources)
