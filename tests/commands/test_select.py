@@ -18,6 +18,7 @@ from limbeck.commands.select import tell
 from limbeck.errors import CheckpointError, ImagesError, LimbeckError, OptionError, RunError, TeacherError, UnknownName
 from limbeck.images.imageset import ImageSet
 from limbeck.images.places import key_of
+from limbeck.scenes.dataset import draw_dataset
 from limbeck.ssld import gallery as galleries
 from limbeck.ssld import scoring
 from limbeck.ssld.gallery import Gallery
@@ -263,6 +264,14 @@ def test_an_empty_or_unreadable_gallery(gallery: Path, teacher: Path, tmp_path: 
 def test_an_exclude_set_that_is_the_gallery(gallery: Path, teacher: Path, tmp_path: Path) -> None:
     shared: dict[str, Any] = {"teacher": teacher, "out": tmp_path / "set", "gallery": gallery}
     refused(ImagesError, "every photo of the gallery (83) is one of --exclude", exclude=str(gallery), **shared)
+
+
+def test_an_exclude_set_that_nothing_is_near_to(
+    gallery: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_dataset(tmp_path / "others", 3, seed=77, labelled=False, workers=1, shown=False)
+    select(gallery, teacher, tmp_path / "set", exclude=str(tmp_path / "others"))
+    assert " 0  near-duplicate of an excluded photo" in capsys.readouterr().out
 
 
 def test_a_manifest_with_missing_files(gallery: Path, teacher: Path, tmp_path: Path) -> None:

@@ -68,10 +68,10 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("absent")
 def test_distill_never_loads_the_teacher(
-    photos: Path, teacher: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, labelled: Path, teacher: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filled = shutil.copytree(store, tmp_path / "store")
-    run(photos, teacher, tmp_path / "run", views=2, probe=0.1, store=str(filled))
+    run(photos, teacher, tmp_path / "run", views=2, probe=0.1, store=str(filled), eval=str(labelled))
     assert "the teacher is not loaded" in capsys.readouterr().out
     assert content(filled) == content(store), "and asks for no label that is not there"
 
@@ -299,7 +299,7 @@ def test_the_command_line(photos: Path, teacher: Path, tmp_path: Path, capsys: p
     main([*line.split(), "--recipe", "ssld_large", "--colour", "none", "--device", "cpu"])
     said = capsys.readouterr().out
     assert "soft labels in" in said
-    assert "--recipe ssld_large --flip 0.0 --colour none --out RUN" in said
+    assert "--recipe ssld_large --flip 0.0 --colour none --student-size 32 --out RUN" in said
 
 
 def test_the_next_command_says_what_labels_depend_on() -> None:
@@ -308,4 +308,6 @@ def test_the_next_command_says_what_labels_depend_on() -> None:
     assert "colour" not in next_command(options)
     changed = replace(options, images=("a b",), crop_scale=(0.2, 1.0), student="resnet18", student_size=288)
     assert next_command(changed).startswith("limbeck distill --images 'a b' --teacher")
+    assert next_command(options, 160).endswith("--student-size 160 --out RUN")
+    assert "160" not in next_command(changed, 160)
     assert "--student resnet18 --student-size 288 --recipe ssld_large --crop-scale 0.2 1.0" in next_command(changed)

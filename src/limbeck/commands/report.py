@@ -182,7 +182,7 @@ def teacher_facts(job: Job) -> ModelFacts | None:
 def teacher_top1(job: Job) -> tuple[float | None, str]:
     """The teacher's accuracy on the labelled photos of the run, measured once; else what its own card tells.
 
-    A teacher that the run does not need is loaded for it only from a limbeck checkpoint, which is near.
+    A teacher whose answers the store has is not loaded for it.
     """
     assert job.teaching is not None
     data, ranks, teacher = job.evaluation, job.ranks, job.options.teacher
@@ -192,8 +192,8 @@ def teacher_top1(job: Job) -> tuple[float | None, str]:
         (known,) = ranks.sum([_kept(kept, about) if ranks.first else 0.0])
         if not math.isnan(known):
             return known, ""
-        (near,) = ranks.any(job.teaching.loaded or is_checkpoint(teacher))
-        if near:
+        (loaded,) = ranks.any(job.teaching.loaded)
+        if loaded:
             score = teacher_accuracy(job.teaching, data.photos, data.truth, ranks, job.feed.workers)
             photos = "photo" if score.count == 1 else "photos"
             console.print(f"the teacher's top-1 on the {score.count:,} labelled {photos} is {score.top1:.1%}")

@@ -20,7 +20,7 @@ from limbeck.report.select_page import write_select_page
 from limbeck.ssld.choosing import KEPT
 from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.gallery import Gallery
-from limbeck.ssld.gates import WHY, Selection, decide, find_twins, gates, least_score
+from limbeck.ssld.gates import EXCLUDED, WHY, Selection, decide, find_twins, gates, least_score
 from limbeck.ssld.scoring import LEVELS, score_gallery
 from limbeck.ssld.select_folder import keep_moved, keep_options, materialise, require_room, selection_folder, told
 from limbeck.ssld.select_opening import (
@@ -112,7 +112,8 @@ def tell(selection: Selection, options: Select) -> None:
     counts = selection.counts
     total = sum(counts.values())
     for why, count in counts.items():
-        if count and why != WHY[KEPT]:
+        sought = why == WHY[EXCLUDED] and selection.excluded is not None  # to find none is worth a line
+        if (count or sought) and why != WHY[KEPT]:
             console.print(f"{count:>12,}  {why}")
     if not counts[WHY[KEPT]]:
         lost = {why: count for why, count in counts.items() if count}

@@ -64,12 +64,12 @@ def page_of(selection: Selection, out: Path, teacher: str, settings: dict[str, A
 
 
 def funnel(selection: Selection) -> Iterator[Gate]:
-    """Every gate that something did not pass, and what is left in the end."""
+    """Every gate that something did not pass, that of the excluded photos in any case, and what is left in the end."""
     left = sum(selection.counts.values())
     for why, count in selection.counts.items():
         if why == WHY[KEPT]:
             yield Gate(why, 0, count)
-        elif count:
+        elif count or (why == WHY[EXCLUDED] and selection.excluded is not None):
             left -= count
             yield Gate(why, count, left)
 

@@ -73,7 +73,7 @@ def run(options: Teach, module: nn.Module | None = None) -> Path:
     if module is not None:  # a module from Python stays in its process
         options = replace(options, engine="plain", workers=0)
     try:
-        store = fill(options, asked, module)
+        store, size = fill(options, asked, module)
     except KeyboardInterrupt:
         raise Interrupted(
             "stopped; the shards that are finished are in the store", hint="the same command again goes on from there"
@@ -83,12 +83,12 @@ def run(options: Teach, module: nn.Module | None = None) -> Path:
             raise
         found, hint = (text.replace("--store", "--out") for text in (error.found, error.hint))
         raise type(error)(found, expected=error.expected, hint=hint) from error
-    console.print(f"next: {next_command(options)}", markup=False)
+    console.print(f"next: {next_command(options, size)}", markup=False)
     return store.root
 
 
-def fill(options: Teach, asked: Distill, module: nn.Module | None) -> SoftLabelStore:
-    """Everything from the first look at the photos to the last label."""
+def fill(options: Teach, asked: Distill, module: nn.Module | None) -> tuple[SoftLabelStore, int]:
+    """Everything from the first look at the photos to the last label; the store, and the size of its views."""
     url = options.out if is_url(options.out) else ""
     asked = with_own_copy(asked)
     refuse_foreign(store_root(asked))
@@ -123,7 +123,7 @@ def fill(options: Teach, asked: Distill, module: nn.Module | None) -> SoftLabelS
         some = "".join(f"\n  {path}: {reason}" for path, reason in list(unreadable.items())[:_TOLD])
         console.print(f"{counted(len(unreadable), 'photo')} could not be read any more:{some}", markup=False)
     console.print(f"{counted(len(store), 'soft label')} in {url or store.root}", markup=False)
-    return store
+    return store, policy.size
 
 
 def student_size(asked: Distill, teaching: Teaching) -> tuple[int, int]:
@@ -133,8 +133,8 @@ def student_size(asked: Distill, teaching: Teaching) -> tuple[int, int]:
     return make_student(asked, class_names(teaching, checkpoint_of(asked))).preprocess.size
 
 
-def next_command(options: Teach) -> str:
-    """What distils with these labels, and asks for no others."""
+def next_command(options: Teach, size: int = 0) -> str:
+    """What distils with these labels and asks for no others: a larger student would ask for larger views."""
     words = ["limbeck", "distill", "--images", *options.images, "--teacher", options.teacher]
     words += ["--views", str(options.views), "--store", options.out, "--student", options.student or "STUDENT"]
     recipe = starting_options(options.recipe)
@@ -144,4 +144,6 @@ def next_command(options: Teach) -> str:
         if field.name in OPTIONS and field.name not in _ELSEWHERE and value != standard:
             parts = value if isinstance(value, tuple) else (value,)
             words += [f"--{field.name.replace('_', '-')}", *map(str, parts)]
+    if size and not options.student and not options.student_size:
+        words += ["--student-size", str(size)]
     return f"{shlex.join(words)} --out RUN"
