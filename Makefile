@@ -38,9 +38,9 @@ demo: install
 	@$(BIN)/limbeck demo
 
 bench: install
-	@for file in bench/distill_cost.py bench/divergence.py bench/keep_top.py bench/views.py bench/memory.py; do \
-		$(BIN)/python $$file || exit 1; done
-	@echo "bench/cifar.py needs the CIFAR-10 archives: $(BIN)/python bench/cifar.py --help"
+	@for file in distill_cost divergence keep_top views memory select_memory; do \
+		$(BIN)/python bench/$$file.py || exit 1; done
+	@echo "these need photos, and say which with --help: cifar.py, selection.py, near_duplicates.py, scale.py"
 
 # the locks name packages, versions and hashes, nothing else
 lock: install
