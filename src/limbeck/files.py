@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from limbeck.errors import RunError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HOST = blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+_OURS = secrets.token_hex(3)  # two containers may share host name and process number
 _numbers = count()
 
 
@@ -22,7 +24,7 @@ _numbers = count()
 def scratch(path: Path) -> Iterator[Path]:
     """A name beside `path` that no other process uses; what lies there is gone after the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{next(_numbers)}.tmp")
+    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{_OURS}{next(_numbers)}.tmp")
     try:
         yield temporary
     finally:

@@ -175,13 +175,14 @@ def test_two_processes_that_write_one_shard_do_no_harm(
 TWICE = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 import torch
 from limbeck.ssld import ahead, gallery
 from tests.commands.test_teach import taught
 torch.set_num_threads(1)
 ahead._LABELS = gallery._LEAST = 16
-ahead.socket.gethostname = lambda: "one"
-ahead.os.getpid = lambda: 1  # both begin with the same shard
+ahead.socket = SimpleNamespace(gethostname=lambda: "one")
+ahead.os = SimpleNamespace(getpid=lambda: 1)  # both begin with the same shard
 taught(*map(Path, sys.argv[1:]))
 """
 
