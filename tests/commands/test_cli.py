@@ -1,5 +1,6 @@
 """The command line itself: verbs, help, errors, exit status."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -44,8 +45,9 @@ def test_every_verb_has_help(verb: str, flag: str, capsys: pytest.CaptureFixture
 def test_the_help_of_distill_has_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(["distill", "--help"]) == 0
     shown = capsys.readouterr().out
+    hidden = {"labels", "label_columns", "label_smoothing", "mixup", "best", "verb"}
     for name in OPTIONS:
-        assert f"--{name.replace('_', '-')}" in shown
+        assert bool(re.search(rf"--{name.replace('_', '-')}\b(?!-)", shown)) is (name not in hidden), name
 
 
 def test_an_unknown_verb_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

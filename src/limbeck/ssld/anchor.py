@@ -26,6 +26,7 @@ def anchored(options: Distill) -> Distill:
         student=_whole(options.student, is_checkpoint),
         student_weights=_whole(options.student_weights, os.path.exists),
         store=_whole(options.store, lambda path: True),
+        labels=_whole(options.labels, os.path.exists),
         eval=_whole(options.eval, _is_source),
         cache=_whole(options.cache, lambda path: True),
     )

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from tyro.conf import Suppress
 
 from limbeck.divergence import DIVERGENCES
 from limbeck.errors import OptionError, RunError, as_typed, nearest, unknown_name
@@ -52,7 +54,7 @@ class Distill:
     """Stop before training when the teacher's answers are near uniform or constant."""
 
     student_weights: str = ""
-    """Weights to start the student from."""
+    """Weights to start the student from; pretrained: those that its makers publish."""
     student_args: str = ""
     """Arguments of the student's builder as JSON, for instance '{"drop_rate": 0.2}'."""
     student_size: int = 0
@@ -76,6 +78,12 @@ class Distill:
     weight_decay: float = 1e-5
     decay_norm: bool = False
     """Decay norms and biases as well."""
+    scale: float = 1.0
+    """Share of the epochs and of the warm-up that is run: 0.01 tries a long schedule out."""
+    tune: Literal["all", "head", "norms"] = "all"
+    """What is trained: everything, the classifier alone, or (norms) the classifier and the norm layers."""
+    layer_rates: tuple[float, ...] = ()
+    """Multipliers of the learning rate for parts of the backbone, the first part first; 0 freezes it (empty: all 1)."""
     ema: float = 0.0
     """Decay of a moving average of the student, which is then evaluated and shipped (0: none)."""
 
@@ -87,6 +95,8 @@ class Distill:
     """Chance of a mirrored view."""
     colour: str = "none"
     """none, autoaugment, randaugment or jitter."""
+    test_view: bool = False
+    """Train on the view that evaluation shows: short side to the student's size, centre crop, no flip, no colours."""
     crops_per_read: int = 1
     """Consecutive views served by one read of a photo."""
     views: int = 0
@@ -102,6 +112,19 @@ class Distill:
     """Labelled class folders for top-1 and top-5 after each epoch."""
     evaluate_every: int = 0
     """Epochs between evaluations (0: so many that 20 steps or more, and ten photos for each evaluated, lie between)."""
+
+    labels: Suppress[str] = ""
+    """A CSV file with the classes of the images, in place of class folders."""
+    label_columns: Suppress[tuple[str, ...]] = ()
+    """The columns of --labels that hold the file and the class, where their names do not tell."""
+    label_smoothing: Suppress[float] = 0.0
+    """Share of the truth that is spread over all classes."""
+    mixup: Suppress[float] = 0.0
+    """Photos are mixed in pairs, by shares of Beta(a, a) (0: they are not)."""
+    best: Suppress[bool] = False
+    """Keep the best evaluation as student/, and the last as latest/."""
+    verb: Suppress[Literal["distill", "finetune"]] = "distill"
+    """The command that began the run, and goes on with it."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "auto"
@@ -155,12 +178,17 @@ def known(
             raise OptionError(f"{source}: unknown option '{name}'", expected=expected, hint=hint)
     shaped = {name: _shaped(table[name], value) for name, value in options.items()}
     for name, value in shaped.items():
-        kind: Any = table[name].type
+        kind = _kind(table[name])
         if not _fits(value, kind):
             near = nearest(str(value), get_args(kind), 1) if get_origin(kind) is Literal else []
             hint = f"{name}={near[0]!r}" if near else f"{name}={table[name].default!r}, the default"
             raise OptionError(f"{source}: {name} is {value!r}", expected=_in_words(kind), hint=hint)
     return shaped
+
+
+def _kind(field: dataclasses.Field[Any]) -> Any:
+    """The type that an option is declared with, without what is said of it to the command line."""
+    return get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -293,6 +321,8 @@ def validate(options: Distill) -> None:
             raise OptionError(found, expected=expected, hint=hint)
 
 
+_LABELS_ONLY = "labels", "label_columns", "label_smoothing", "mixup", "best"
+
 Check = tuple[bool, str, str, str]  # whether it fails; what was found, what was expected, what to type
 
 
@@ -316,6 +346,16 @@ def _clashes(options: Distill) -> tuple[Check, ...]:
          "a batch that is a multiple of the crops of a read", f"--batch {-(-options.batch // max(1, crops)) * crops}"),
         (options.accumulate > options.batch > 0, f"--accumulate {options.accumulate} with --batch {options.batch}",
          "at most one part for each image of a batch", f"--accumulate {options.batch}"),
+        (options.test_view and options.colour != "none", f"--test-view with --colour {options.colour}",
+         "views as evaluation shows them, which no colours change", "--colour none"),
+        (options.test_view and crops > 1, f"--test-view with --crops-per-read {crops}",
+         "one view of each photo: evaluation has no other", "--crops-per-read 1"),
+        (options.tune == "head" and bool(options.layer_rates),
+         f"--tune head with --layer-rates {as_typed(options.layer_rates)}",
+         "a backbone that learns, or none of it", "--tune all, or leave --layer-rates out"),
+        *((not labelled and getattr(options, name) != OPTIONS[name].default,
+           f"{typed(name, getattr(options, name))} with --loss {options.loss}", "true labels",
+           "limbeck finetune learns from labels") for name in _LABELS_ONLY),
         ("none" in options.track and len(options.track) > 1, f"--track {' '.join(options.track)}",
          "trackers, or none of them", "--track none"),
     )  # fmt: skip
@@ -345,5 +385,10 @@ def _out_of_range(options: Distill) -> tuple[Check, ...]:
         check(not 0 <= options.flip <= 1, "flip", "a chance, from 0 to 1"),
         check(not 0 < least <= most <= 1, "crop_scale", "two shares from above 0 to 1, the smaller first"),
         check(not 0 < options.crop_ratio[0] <= options.crop_ratio[1], "crop_ratio", "two ratios, the smaller first"),
+        check(not 0 < options.scale <= 1, "scale", "a share of the schedule, from above 0 to 1"),
+        check(any(not rate >= 0 for rate in options.layer_rates), "layer_rates", "multipliers of 0 or more"),
+        check(not 0 <= options.label_smoothing < 1, "label_smoothing", "a share, from 0 to below 1"),
+        check(not options.mixup >= 0, "mixup", "0, or the a of Beta(a, a), as 0.2"),
+        check(len(options.label_columns) not in (0, 2), "label_columns", "two columns, that of the file first"),
         check(options.workers < -1, "workers", "a number of processes, or -1 for the cores"),
     )  # fmt: skip
