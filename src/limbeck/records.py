@@ -83,3 +83,37 @@ class SoftLabels:
             self.log_rest[rows],
             self.classes,
         )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image's unpadded size in a network's input, and its own size, in pixels."""
+
+    height: int
+    width: int
+    original_height: int
+    original_width: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be found in an image; a crowd is several objects under one box."""
+
+    boxes: Tensor  # float32 [G, 4]: x1, y1, x2, y2 in the pixels of the network's input
+    labels: Tensor  # int64 [G]
+    crowd: Tensor | None = None  # bool [G]
+    area: Tensor | None = None  # float32 [G]
+    masks: Any = None
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in an image, the surest first; boxes in the pixels of the image itself."""
+
+    boxes: Tensor  # float32 [K, 4]
+    scores: Tensor  # float32 [K]
+    labels: Tensor  # int64 [K]
+    masks: Any = None
+
+    def __len__(self) -> int:
+        return len(self.scores)

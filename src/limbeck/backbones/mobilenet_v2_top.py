@@ -1,5 +1,7 @@
 """timm's MobileNetV2 with its last convolution as a map: what SSDLite looks at."""
 
+from typing import Any
+
 import timm
 from torch import Tensor, nn
 
@@ -9,11 +11,14 @@ class MobileNetV2Top(nn.Module):
 
     channels, strides = (96, 1280), (16, 32)
 
-    def __init__(self, **args: object) -> None:
+    def __init__(self, **args: Any) -> None:
         super().__init__()
-        whole = timm.create_model("mobilenetv2_100", num_classes=0, **args)
-        self.conv_stem, self.bn1, self.blocks = whole.conv_stem, whole.bn1, whole.blocks
-        self.conv_head, self.bn2 = whole.conv_head, whole.bn2
+        whole: Any = timm.create_model("mobilenetv2_100", num_classes=0, **args)
+        self.conv_stem: nn.Module = whole.conv_stem
+        self.bn1: nn.Module = whole.bn1
+        self.blocks: nn.Sequential = whole.blocks
+        self.conv_head: nn.Module = whole.conv_head
+        self.bn2: nn.Module = whole.bn2
 
     def forward(self, images: Tensor) -> list[Tensor]:
         near: Tensor = self.blocks[:5](self.bn1(self.conv_stem(images)))

@@ -1,0 +1,108 @@
+"""SSD and SSDLite: one look at a picture, boxes from six or seven maps of it (arXiv 1512.02325)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.detection.batch import Found, Targets
+from limbeck.detection.matching import by_overlap
+from limbeck.detection.priors import Level, priors
+from limbeck.detection.suppress import in_original_pixels, joined, suppressed, surest_pairs
+from limbeck.layers.boxes import decode, encode
+
+DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
+
+
+class Raw(NamedTuple):
+    """What depends on the pixels alone, one tensor a level; the background is the last class."""
+
+    logits: list[Tensor]  # [B, N, classes + 1]
+    deltas: list[Tensor]  # [B, N, 4]
+    priors: list[Tensor]  # [N, 4]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which detections are kept: scores above, pairs of a level, overlap within a class, detections of an image."""
+
+    score: float = 0.02
+    pairs: int = 1000
+    overlap: float = 0.45
+    detections: int = 200
+
+
+class SSD(nn.Module):
+    """A backbone's maps and further ones behind its last, a head on each; which boxes are whose is `levels`."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        first: nn.Module,
+        extras: Sequence[nn.Module],
+        class_heads: Sequence[nn.Module],
+        box_heads: Sequence[nn.Module],
+        levels: Sequence[Level],
+        classes: int,
+        kept: Kept = Kept(),
+    ) -> None:
+        super().__init__()
+        self.backbone, self.first = backbone, first
+        self.extras, self.class_heads, self.box_heads = map(nn.ModuleList, (extras, class_heads, box_heads))
+        self.levels, self.classes, self.kept = tuple(levels), classes, kept
+
+    def forward(self, images: Tensor) -> Raw:
+        maps: list[Tensor] = list(self.backbone(images))
+        maps[0] = self.first(maps[0])
+        for extra in self.extras:
+            maps.append(extra(maps[-1]))
+        logits = [_rows(head(each), self.classes + 1) for head, each in zip(self.class_heads, maps)]
+        deltas = [_rows(head(each), 4) for head, each in zip(self.box_heads, maps)]
+        return Raw(
+            logits, deltas, priors(self.levels, [(each.shape[2], each.shape[3]) for each in maps], images.device)
+        )
+
+    def losses(self, raw: Raw, targets: Targets, frames: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy of matched priors and of three times as many hard backgrounds; smooth L1 of the deltas."""
+        logits, deltas = torch.cat(raw.logits, 1).float(), torch.cat(raw.deltas, 1).float()
+        every = torch.cat(raw.priors)
+        match = by_overlap(every, targets.boxes, targets.there, above=0.5, below=0.5)
+        matched = match >= 0
+        owner = match.clamp(min=0)
+        count = matched.sum(1)
+        if targets.labels.shape[1]:
+            labels = targets.labels.gather(1, owner).masked_fill(~matched, self.classes)
+            boxes = targets.boxes.gather(1, owner[..., None].expand(-1, -1, 4))
+        else:
+            labels, boxes = match.new_full(match.shape, self.classes), every.expand_as(deltas)
+        surprise = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(match)
+        hardest = surprise.masked_fill(matched, -1.0).sort(1, descending=True).values
+        rank = torch.arange(hardest.shape[1], device=hardest.device)
+        mined = hardest.clamp(min=0) * (rank < 3 * count[:, None])
+        wanted = encode(torch.where(matched[..., None], boxes, every), every, DEVIATIONS)
+        apart = F.smooth_l1_loss(deltas, wanted, reduction="none").sum(2) * matched
+        divisor = count.clamp(min=1).sum()
+        return {
+            "classification": ((surprise * matched).sum() + mined.sum()) / divisor,
+            "boxes": apart.sum() / divisor,
+        }
+
+    def boxes(self, raw: Raw, frames: Tensor) -> Found:
+        """The final detections, in the pixels of the original images."""
+        candidates = []
+        for logits, deltas, level in zip(*raw, strict=True):
+            shares = logits.float().softmax(2)[..., : self.classes]
+            scores, place, label = surest_pairs(shares, self.kept.score, self.kept.pairs)
+            picked = deltas.float().gather(1, place[..., None].expand(-1, -1, 4))
+            candidates.append((decode(picked, level[place], DEVIATIONS), scores, label))
+        found, scores, labels = joined(candidates)
+        own = in_original_pixels(found, frames)
+        return suppressed(own, scores, labels, overlap=self.kept.overlap, most=self.kept.detections)
+
+
+def _rows(maps: Tensor, width: int) -> Tensor:
+    """[B, boxes of a cell x width, H, W] as [B, boxes, width], cell by cell."""
+    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)
