@@ -12,8 +12,9 @@ from limbeck.errors import Interrupted, NonFiniteLoss
 from limbeck.step import Step
 from limbeck.training.attempt import Batch, Pass, forward_backward
 from limbeck.training.ema import Average
+from limbeck.training.frozen import freeze, rest
 from limbeck.training.log import Log
-from limbeck.training.optimizer import sgd
+from limbeck.training.optimizer import set_rate, sgd
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
 from limbeck.training.schedule import learning_rate
@@ -34,6 +35,7 @@ def fit(
 ) -> nn.Module:
     """Train `step.student` by the plan, from the run's saved state when there is one; the model to ship comes back."""
     ranks.share(step.student)
+    frozen = freeze(step.student, plan.rates)
     optimizer = sgd(step.student, plan)
     average = Average(step.student, plan.ema) if plan.ema else None
     progress = Progress(parts=plan.accumulate)
@@ -60,8 +62,8 @@ def fit(
             progress.replaced.update(batch.replaced)
 
             rate = learning_rate(plan, progress.done)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            set_rate(optimizer, rate)
+            rest(frozen)
             draws = (plan.seed * 1_000_003 + progress.done) * 4096 + ranks.rank
             trial = forward_backward(step, batch, progress.parts, ranks, seed=draws % 2**63)
             progress.parts = trial.parts

@@ -9,17 +9,28 @@ from limbeck.training.plan import Plan
 def sgd(model: nn.Module, plan: Plan) -> torch.optim.SGD:
     """SGD with momentum; norms and biases are decayed only when the plan says so.
 
+    Each group has its multiplier of the plan's learning rate beside it, as `rate`.
+
     >>> len(sgd(nn.Linear(2, 2), Plan(steps=1, steps_per_epoch=1, batch=1, lr=0.1)).param_groups)
     2
     """
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
-    for parameter in model.parameters():
+    groups: dict[tuple[bool, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (decayed if plan.decay_norm or parameter.ndim > 1 else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": free, "weight_decay": 0.0}]
+            free = not plan.decay_norm and parameter.ndim < 2
+            groups.setdefault((free, plan.rates.get(name, 1.0)), []).append(parameter)
     fused = all(parameter.device.type in ("cpu", "cuda", "mps") for parameter in model.parameters())
-    return torch.optim.SGD([group for group in groups if group["params"]], plan.lr, plan.momentum, fused=fused)
+    listed = [
+        {"params": parameters, "weight_decay": 0.0 if free else plan.weight_decay, "rate": rate}
+        for (free, rate), parameters in sorted(groups.items(), key=lambda group: group[0])
+    ]
+    return torch.optim.SGD(listed, plan.lr, plan.momentum, fused=fused)
+
+
+def set_rate(optimizer: torch.optim.SGD, rate: float) -> None:
+    """The learning rate of the moment, times each group's own multiplier."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate"]
 
 
 def momentum_of(optimizer: torch.optim.SGD, model: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """What a training run is, in numbers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Plan:
     log_every: int = 20
     save_every: int = 1000
     evaluate_every: int = 1
+    # multipliers of the learning rate by parameter name, 1 where there is none; what has 0 stays as it is
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def epoch_of(self, step: int) -> int:
         return step // self.steps_per_epoch
