@@ -1,6 +1,8 @@
 import dataclasses
+import hashlib
 import io
 import random
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ from limbeck.errors import OptionError, UnknownName
 from limbeck.images import view as viewing
 from limbeck.images.decode import decode
 from limbeck.images.policies import COLOURS, colour
+from limbeck.images.prepare import evaluation_view
 from limbeck.images.view import View, ViewPolicy, draw, render
+from limbeck.records import Preprocess
 
 KEY = bytes(range(16))
 POLICY = ViewPolicy(64)
@@ -145,12 +149,13 @@ def test_colours_keep_shape_and_type() -> None:
         {"flip": 0.4},
         {"colour": "jitter"},
         {"seed": 1},
+        {"centre": "bicubic"},
     ],
     ids=str,
 )
 def test_the_fingerprint_differs_with_every_field(change: dict[str, Any]) -> None:
     assert {field.name for field in dataclasses.fields(ViewPolicy)} == set(
-        ["size", "scale", "ratio", "flip", "colour", "seed"]
+        ["size", "scale", "ratio", "flip", "colour", "seed", "centre"]
     )
     assert dataclasses.replace(POLICY, **change).fingerprint() != POLICY.fingerprint()
     assert ViewPolicy(64).fingerprint() == POLICY.fingerprint()
@@ -178,3 +183,27 @@ def test_senseless_policies_are_refused() -> None:
     for wrong in ({"size": 0}, {"scale": (0.5, 0.1)}, {"scale": (0.0, 1.0)}, {"ratio": (0.0, 1.0)}, {"flip": 1.5}):
         with pytest.raises(OptionError, match="expected"):
             dataclasses.replace(POLICY, **wrong)
+
+
+def test_a_centre_view_is_what_evaluation_shows_without_a_margin() -> None:
+    policy = ViewPolicy(64, centre="bilinear")
+    views = render(policy, jpeg(96, 128), KEY, (0, 7))
+    shown = evaluation_view(Preprocess((64, 64), interpolation="bilinear", crop=1.0), jpeg(96, 128))
+    assert torch.equal(views[0], shown)
+    assert torch.equal(views[1], shown)
+    assert views.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(render(policy, jpeg(96, 128), bytes(16), (3,))[0], shown)
+    prints = {dataclasses.replace(policy, centre=name).fingerprint() for name in ("", "bilinear", "bicubic")}
+    assert len(prints) == 3
+
+
+def test_the_fingerprint_of_a_random_view_is_what_it_was_before_centre_views() -> None:
+    """Else the stores of older runs would be refused."""
+    fields = [field.name for field in dataclasses.fields(ViewPolicy)]
+    assert fields[-1] == "centre"
+    digest = hashlib.blake2b(repr(dataclasses.astuple(POLICY)[:-1]).encode(), digest_size=8)
+    probe = resources.files("limbeck.images").joinpath("probe.jpg").read_bytes()
+    everything = tuple(range(16))
+    for size in (64, 24, 80):
+        digest.update(render(dataclasses.replace(POLICY, size=size), probe, b"probe", everything).numpy().tobytes())
+    assert POLICY.fingerprint() == digest.hexdigest()

@@ -15,7 +15,9 @@ from torchvision.transforms.v2 import functional as F
 from limbeck.errors import OptionError
 from limbeck.images.decode import decode, photo_size
 from limbeck.images.policies import COLOURS, colour
+from limbeck.images.prepare import evaluation_view
 from limbeck.images.scope import random_scope
+from limbeck.records import Preprocess
 from limbeck.tables import look_up
 
 _TRIES = 10
@@ -27,6 +29,9 @@ _SMALL_PROBES = 24, 80
 class ViewPolicy:
     """What views look like: a random resized crop to size x size (bilinear, antialiased), a flip, a colour policy.
 
+    Or, where `centre` names an interpolation, what evaluation shows without a margin: the short side resized to size,
+    and the centre cropped; then every view of a photo is the same.
+
     >>> ViewPolicy(32) == ViewPolicy(32, colour="none"), ViewPolicy(32).fingerprint() == ViewPolicy(33).fingerprint()
     (True, False)
     """
@@ -37,6 +42,7 @@ class ViewPolicy:
     flip: float = 0.5
     colour: str = "none"
     seed: int = 0
+    centre: str = ""
 
     def __post_init__(self) -> None:
         look_up("colour policy", self.colour, COLOURS)
@@ -96,6 +102,8 @@ def render(policy: ViewPolicy, data: bytes, key: bytes, numbers: tuple[int, ...]
     >>> render(ViewPolicy(32), jpeg, b"key", (0, 1)).shape
     torch.Size([2, 3, 32, 32])
     """
+    if policy.centre:
+        return _centre(policy, data, len(numbers))
     height, width = photo_size(data)
     photos: dict[int, Tensor] = {}
     out = torch.empty(len(numbers), 3, policy.size, policy.size, dtype=torch.uint8, memory_format=torch.channels_last)
@@ -110,6 +118,12 @@ def render(policy: ViewPolicy, data: bytes, key: bytes, numbers: tuple[int, ...]
                 image = colour(policy.colour)(image)
         out[place] = image
     return out
+
+
+def _centre(policy: ViewPolicy, data: bytes, count: int) -> Tensor:
+    look = Preprocess((policy.size, policy.size), interpolation=policy.centre, crop=1.0)
+    view = evaluation_view(look, data)
+    return view.expand(count, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def _between(drawn: random.Random, low: float, high: float) -> float:
@@ -146,7 +160,9 @@ def _seed(policy: ViewPolicy, key: bytes, number: int, purpose: str) -> int:
 
 @cache
 def _fingerprint(policy: ViewPolicy) -> str:
-    digest = hashlib.blake2b(repr(dataclasses.astuple(policy)).encode(), digest_size=8)
+    # without `centre` as it was before there was one: stores that hold such views stay good
+    fields = tuple(value for name, value in dataclasses.asdict(policy).items() if value or name != "centre")
+    digest = hashlib.blake2b(repr(fields).encode(), digest_size=8)
     probe = resources.files("limbeck.images").joinpath("probe.jpg").read_bytes()
     # to a small view the probe is a large photo, decoded at a reduced scale
     for size in (policy.size, *_SMALL_PROBES):
