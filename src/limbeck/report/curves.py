@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # matplotlib wants a colour, the page decides it: each of these stands for a CSS variable
-_COLOURS = {"muted": "#010203", "line": "#010204", "accent": "#010205", "ink": "#010206"}
+COLOURS = {"muted": "#010203", "line": "#010204", "accent": "#010205", "ink": "#010206"}
 _INCHES = (5.6, 2.9)
 
 
@@ -102,11 +102,11 @@ def _svg(scale: str, lines: Mapping[Line, Points], last: float) -> str:
             _draw(axes, line, points)
         _dress(axes, scale, lines.values(), last)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return _for_page(text.getvalue(), prefix="-".join(line.key for line in lines))
+    return for_page(text.getvalue(), prefix="-".join(line.key for line in lines))
 
 
 def _draw(axes: "Axes", line: Line, points: Points) -> None:
-    colour = _COLOURS[line.colour]
+    colour = COLOURS[line.colour]
     marked = len(points[0]) == 1 or (line.style == "dotted" and len(points[0]) <= 40)
     look: dict[str, Any] = {"color": colour, "linewidth": 1.8, "marker": "o" if marked else "", "markersize": 4.5}
     if line.style == "noisy":
@@ -137,16 +137,16 @@ def _dress(axes: "Axes", scale: str, drawn: Collection[Points], last: float) -> 
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if low >= 0:
             axes.set_ylim(0, 1.06 * high or 1)
-    axes.set_xlabel("step", color=_COLOURS["muted"])
-    axes.tick_params(which="both", length=0, labelcolor=_COLOURS["muted"], pad=6)
-    axes.grid(axis="y", color=_COLOURS["line"], linewidth=1)
+    axes.set_xlabel("step", color=COLOURS["muted"])
+    axes.tick_params(which="both", length=0, labelcolor=COLOURS["muted"], pad=6)
+    axes.grid(axis="y", color=COLOURS["line"], linewidth=1)
     axes.set_axisbelow(True)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_COLOURS["line"])
+    axes.spines["bottom"].set_color(COLOURS["line"])
 
 
-def _for_page(text: str, prefix: str) -> str:
+def for_page(text: str, prefix: str) -> str:
     """Only the <svg>, without addresses and fixed sizes, with the page's colours and font, and ids of its own."""
     svg = text[text.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>|\s*<style.*?</style>", "", svg, flags=re.DOTALL)
@@ -158,6 +158,6 @@ def _for_page(text: str, prefix: str) -> str:
     svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}-", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r" font-family: [^;]*;", "", svg)
-    for name, sentinel in _COLOURS.items():
+    for name, sentinel in COLOURS.items():
         svg = svg.replace(sentinel, f"var(--{name})")
     return svg
