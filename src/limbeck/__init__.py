@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from limbeck.commands.distill import distill
     from limbeck.commands.doctor import doctor
     from limbeck.commands.evaluate import evaluate
+    from limbeck.commands.export import export
     from limbeck.commands.models import models
     from limbeck.commands.predict import predict
     from limbeck.commands.select import select
+    from limbeck.commands.study import study
     from limbeck.commands.teach import teach
 
-__all__ = ["demo", "distill", "doctor", "evaluate", "load", "models", "predict", "select", "teach"]
+__all__ = ["demo", "distill", "doctor", "evaluate", "export", "load", "models", "predict", "select", "study", "teach"]
 
 
 def __getattr__(name: str) -> Any:

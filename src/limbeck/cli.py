@@ -54,6 +54,15 @@ COMMANDS = {
         "limbeck.commands.doctor:run",
         "what is wrong with a data set: files, duplicates, leaks, labels",
     ),
+    "export": Command(
+        "limbeck.commands.export:Export", "limbeck.commands.export:run", "a run as an ONNX file, compared on photos"
+    ),
+    "study": Command(
+        "limbeck.commands.study_options:Study",
+        "limbeck.commands.study:run",
+        "one thing varied over whole distillations: teacher, epochs, decay, photos",
+        start="limbeck.commands.study:starting_study",
+    ),
     "models": Command(
         "limbeck.commands.models:Models", "limbeck.commands.models:run", "students by name, with parameters and MACs"
     ),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import nms
 
 from limbeck.detection.batch import Found
@@ -41,21 +40,30 @@ def suppressed(boxes: Tensor, scores: Tensor, labels: Tensor, *, overlap: float,
     >>> suppressed(two, torch.tensor([[0.9, 0.8]]), torch.tensor([[1, 1]]), overlap=0.5, most=9).counts
     tensor([1])
     """
-    kept = [_kept(*each, overlap, most) for each in zip(boxes, scores, labels, strict=True)]
-    columns = zip(boxes, scores, labels, kept, strict=True)
-    parts = [(box[rows], score[rows], label[rows]) for box, score, label, rows in columns]
-    box, score, label = (pad_sequence(list(column), batch_first=True) for column in zip(*parts, strict=True))
-    return Found(box, score, label, torch.tensor([len(rows) for rows in kept], device=boxes.device))
+    real = (scores > 0) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    apart = _apart(boxes, labels, real)
+    each = [_surest(*candidates, overlap, most) for candidates in zip(apart, scores, real, strict=True)]
+    rows, there = (torch.stack(column) for column in zip(*each, strict=True))
+    return Found(
+        boxes.gather(1, rows[..., None].expand(-1, -1, 4)) * there[..., None],
+        scores.gather(1, rows) * there,
+        labels.gather(1, rows) * there,
+        there.sum(1),
+    )
 
 
-def _kept(boxes: Tensor, scores: Tensor, labels: Tensor, overlap: float, most: int) -> Tensor:
-    (real,) = torch.where((scores > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
-    boxes, scores, labels = boxes[real], scores[real], labels[real]
-    if not len(real):
-        return real
-    # far apart, boxes of two classes never meet: one pass serves all classes
-    apart = boxes + (labels.to(boxes) * (boxes.max() + 1))[:, None]
-    return real[nms(apart, scores, overlap)[:most]]
+def _apart(boxes: Tensor, labels: Tensor, real: Tensor) -> Tensor:
+    """Far apart, boxes of two classes never meet: one pass serves all. What is not real lies in one place of its own."""
+    largest = boxes.masked_fill(~real[..., None], 0).flatten(1).amax(1)
+    moved = boxes + (labels * (largest[:, None] + 1))[..., None]
+    return torch.where(real[..., None], moved, moved.new_tensor([-2.0, -2.0, -1.0, -1.0]))
+
+
+def _surest(apart: Tensor, scores: Tensor, real: Tensor, overlap: float, most: int) -> tuple[Tensor, Tensor]:
+    """Rows of the candidates that are kept, padded with row 0 to `most`, and which of them are no padding."""
+    rows = nms(apart, scores * real, overlap)
+    padded = torch.cat([rows, rows.new_zeros(most)])[:most]
+    return padded, torch.arange(most, device=rows.device) < real[rows].sum()
 
 
 def joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
