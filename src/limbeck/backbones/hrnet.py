@@ -24,7 +24,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         squeezed = self.fc_squeeze(values.mean((2, 3))).relu()
-        return values * self.fc_excitation(squeezed).sigmoid()[:, :, None, None]
+        gates: Tensor = self.fc_excitation(squeezed).sigmoid()
+        return values * gates[:, :, None, None]
 
 
 def hrnet_w18_c(num_classes: int = 1000, **args: Any) -> nn.Module:
@@ -36,8 +37,7 @@ def se_hrnet_w64_c(num_classes: int = 1000, **args: Any) -> nn.Module:
     """SE-HRNet-W64-C: every residual block, those of the head too, is gated after its last norm."""
     network = timm.create_model("hrnet_w64", num_classes=num_classes, **{"head_conv_bias": False, **args})
     for block in network.modules():
-        if isinstance(block, BasicBlock):
-            block.se = SqueezeExcite(block.bn2.num_features)
-        elif isinstance(block, Bottleneck):
-            block.se = SqueezeExcite(block.bn3.num_features)
-    return described(network, "se_hrnet_w64_c", num_classes)
+        if isinstance(block, BasicBlock | Bottleneck):
+            last = block.conv3 if isinstance(block, Bottleneck) else block.conv2
+            block.se = SqueezeExcite(last.out_channels)
+    return described(network, "se_hrnet_w64_c")

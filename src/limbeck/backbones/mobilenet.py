@@ -81,13 +81,13 @@ def mobilenet_v1(num_classes: int = 1000, **args: Any) -> nn.Module:
 def mobilenet_v2(num_classes: int = 1000, **args: Any) -> nn.Module:
     """MobileNetV2 with ReLU6, and an expanding convolution in its first block too."""
     network = EfficientNet(
-        decode_arch_def([list(stage) for stage in _V2]),
+        _blocks(_V2),
         num_classes=num_classes,
         num_features=1280,
         stem_size=32,
         **{"act_layer": nn.ReLU6, **args},
     )
-    return described(network, "mobilenet_v2", num_classes)
+    return described(network, "mobilenet_v2")
 
 
 def mobilenet_v3_small(num_classes: int = 1000, *, drop_rate: float = 0.2, **args: Any) -> nn.Module:
@@ -105,11 +105,15 @@ def _v3(
 ) -> nn.Module:
     gates = partial(SqueezeExcite, gate_layer=HardSigmoid, force_act_layer=nn.ReLU, rd_round_fn=int)
     network = MobileNetV3(
-        decode_arch_def([list(stage) for stage in stages]),
+        _blocks(stages),
         num_classes=num_classes,
         num_features=1280,
         head_bias=False,
         **{"act_layer": nn.Hardswish, "se_layer": gates, **args},
     )
-    network.act2 = nn.Sequential(network.act2, Dropout(drop_rate))
-    return described(network, name, num_classes)
+    network.act2 = nn.Sequential(network.act2, Dropout(drop_rate))  # type: ignore[assignment]
+    return described(network, name)
+
+
+def _blocks(stages: Sequence[Sequence[str]]) -> Any:
+    return decode_arch_def([list(stage) for stage in stages])  # type: ignore[no-untyped-call]

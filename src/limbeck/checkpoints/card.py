@@ -11,6 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
+from limbeck.backbones.same import SAME_IN_TIMM
 from limbeck.classification.models import BUILDERS, Architecture
 from limbeck.errors import CheckpointError, UnsafeFile
 from limbeck.files import write_atomically
@@ -44,11 +45,16 @@ class Card:
 
     @property
     def load_line(self) -> str:
-        """What to type to have the model without limbeck."""
+        """What to type in the checkpoint's folder to have the model; without limbeck, where timm or torchvision can."""
         architecture = self.build_from()
-        name = architecture.name
-        args = "".join(f", {key}={value!r}" for key, value in architecture.args.items())
-        if architecture.builder == "timm":
+        builder, name, given = architecture.builder, architecture.name, architecture.args
+        if builder == "limbeck":
+            if name not in SAME_IN_TIMM:
+                return "limbeck.load('.').model"
+            builder, (name, own) = "timm", SAME_IN_TIMM[name]
+            given = {**own, **given}
+        args = "".join(f", {key}={value!r}" for key, value in given.items())
+        if builder == "timm":
             return f"timm.create_model('{name}'{args}, checkpoint_path='{WEIGHTS}')"
         made = f"torchvision.models.get_model('{name.partition('.')[0]}'{args})"
         return f"model = {made}; model.load_state_dict(safetensors.torch.load_file('{WEIGHTS}'))"

@@ -1,4 +1,4 @@
-"""Classifiers by name: timm's, torchvision's and the Hugging Face hub's."""
+"""Classifiers by name: the paper's own, timm's, torchvision's and the Hugging Face hub's."""
 
 import re
 import warnings
@@ -14,13 +14,16 @@ from timm.models import get_arch_pretrained_cfgs, load_model_config_from_hf
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from limbeck.backbones import BACKBONES
+from limbeck.backbones.same import PUBLISHED, config_of, with_published
 from limbeck.classification.hub import hub
 from limbeck.classification.names import imagenet_names
 from limbeck.errors import CheckpointError, OptionError, unknown_name
 from limbeck.records import Preprocess
+from limbeck.tables import look_up
 
 HUB = "hf-hub:"
-BUILDERS = ("timm", "torchvision")
+BUILDERS = ("timm", "torchvision", "limbeck")
 _IMAGENET = re.compile(r"in\d+k|IMAGENET1K")  # in the tags of timm, and of torchvision
 _OFFLINE = "give the weights by path: --teacher-weights FILE, or --student-weights FILE"
 
@@ -39,7 +42,7 @@ class Architecture:
 
     @classmethod
     def parse(cls, name: str, *, classes: int | None = None, args: Mapping[str, Any] | None = None) -> "Architecture":
-        """`NAME`, `timm/NAME`, `torchvision/NAME` or `hf-hub:ORG/NAME`."""
+        """`NAME` of BACKBONES or timm, `timm/NAME`, `torchvision/NAME`, `limbeck/NAME` or `hf-hub:ORG/NAME`."""
         builder, local = _split(name)
         given = dict(args or {})
         if classes is not None:
@@ -68,15 +71,17 @@ class Architecture:
 
     def build(self, *, pretrained: bool = False) -> nn.Module:
         """The model, with random weights unless `pretrained`."""
-        if self.builder == "timm" and (pretrained or self.fetched):
+        if pretrained:
+            check_pretrained(self)
+        if self.builder != "torchvision" and (pretrained or self.fetched):
             with hub() as away:
                 return self._build(pretrained, away)
         return self._build(pretrained)
 
     def _build(self, pretrained: bool, away: str = "") -> nn.Module:
         try:
-            make = _build_timm if self.builder == "timm" else _build_torchvision
-            return make(self.name, pretrained, self.args)
+            makers = {"timm": _build_timm, "torchvision": _build_torchvision, "limbeck": _build_limbeck}
+            return makers[self.builder](self.name, pretrained, self.args)
         except Exception as error:
             if pretrained or self.fetched:
                 raise _not_fetched(self.full_name, error, away) from error
@@ -109,12 +114,18 @@ def size_args(name: str, size: int) -> dict[str, Any]:
     builder, local = _split(name)
     if builder == "torchvision":
         return {"image_size": size} if local.startswith("vit_") else {}
-    config = None if local.startswith(HUB) else timm.get_pretrained_cfg(local)
+    config = timm.get_pretrained_cfg(local) if builder == "timm" and not local.startswith(HUB) else None
     return {"img_size": size} if config and config.fixed_input_size else {}
 
 
 def check_pretrained(architecture: Architecture) -> None:
     """Stops where nobody has published weights for a model."""
+    if architecture.builder == "limbeck" and architecture.name not in PUBLISHED:
+        raise CheckpointError(
+            f"no pretrained weights of {architecture.full_name} can be fetched",
+            expected="a checkpoint, made once of the reference's released file",
+            hint="limbeck convert FILE.pdparams --out CHECKPOINT, and CHECKPOINT in the place of the name",
+        )
     if architecture.builder == "timm" and not architecture.fetched:
         config = timm.get_pretrained_cfg(architecture.name)
         if config is None or not config.has_weights:
@@ -136,6 +147,8 @@ def published(architecture: Architecture) -> dict[str, Any]:
     if architecture.builder == "torchvision":
         name, _, tag = architecture.name.partition(".")
         config = _torchvision_config(name, tag)
+    elif architecture.builder == "limbeck":
+        config = config_of(architecture.name)
     else:
         found = timm.get_pretrained_cfg(architecture.name)
         config = asdict(found) if found else {}
@@ -270,7 +283,11 @@ def _split(name: str) -> tuple[str, str]:
         return "timm", name
     builder, slash, local = name.partition("/")
     if not slash:
-        builder, local = "timm", name
+        builder, local = "limbeck" if name in BACKBONES else "timm", name
+    if builder == "limbeck":
+        if local not in BACKBONES:
+            raise unknown_name("model of limbeck", local, BACKBONES, hint="limbeck models")
+        return builder, local
     base, _, tag = local.partition(".")
     if builder == "torchvision" and base in _torchvision_names():
         if tag and tag not in vision.get_model_weights(base).__members__:
@@ -287,7 +304,7 @@ def _split(name: str) -> tuple[str, str]:
                 "timm model", local, get_arch_pretrained_cfgs(base), hint=f"{base}, for its default weights"
             )
         return builder, local
-    known = [*timm_names(), *(f"torchvision/{other}" for other in _torchvision_names())]
+    known = [*BACKBONES, *timm_names(), *(f"torchvision/{other}" for other in _torchvision_names())]
     hint = f"torchvision/{base}" if base in _torchvision_names() else "limbeck models PATTERN"
     raise unknown_name("model", name.removeprefix("timm/"), known, hint=hint)
 
@@ -299,6 +316,13 @@ def _torchvision_names() -> list[str]:
 def _build_timm(name: str, pretrained: bool, args: Mapping[str, Any]) -> nn.Module:
     model: nn.Module = timm.create_model(name, pretrained=pretrained, **args)
     return _described(model, _resized(_config(model), args))
+
+
+def _build_limbeck(name: str, pretrained: bool, args: Mapping[str, Any]) -> nn.Module:
+    if pretrained:
+        return with_published(name, **args)
+    model: nn.Module = look_up("model of limbeck", name, BACKBONES)(**args)
+    return model
 
 
 def _build_torchvision(full: str, pretrained: bool, args: Mapping[str, Any]) -> nn.Module:

@@ -1,7 +1,9 @@
 """limbeck models: students to choose from, and how large they are."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import filter as matching
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,8 @@ from typing import Annotated
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from limbeck.backbones import BACKBONES
+from limbeck.backbones.same import definition_of
 from limbeck.classification.models import Architecture, count, outline, preprocess_of, timm_names
 from limbeck.console import console, progress
 from limbeck.errors import unknown_name
@@ -57,10 +61,10 @@ STUDENTS = (
 
 @dataclass(frozen=True)
 class Models:
-    """Students by name, with their parameters, multiply-accumulates and input size."""
+    """Students by name, with their parameters, multiply-accumulates, input size, and whose definition they are."""
 
     pattern: Annotated[Positional[str], arg(metavar="PATTERN")] = ""
-    """Part of a timm name, or a pattern with * (default: a short list of good small students)."""
+    """Part of a name, or a pattern with * (default: the paper's networks, and good small students of timm)."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class Listed:
     macs: int | None
     size: int
 
+    @property
+    def definition(self) -> str:
+        return definition_of(self.name)
+
 
 def models(pattern: str = "") -> list[Listed]:
     """Students whose name matches, printed and returned, the smallest first."""
@@ -81,12 +89,13 @@ def models(pattern: str = "") -> list[Listed]:
 def run(options: Models) -> list[Listed]:
     names = _matching(options.pattern)
     listed = sorted(_measured(names), key=lambda each: (each.macs or 0, each.parameters))
-    table = Table("student", "parameters (M)", "MACs (G)", "input", box=None, header_style="bold")
-    for column in table.columns[1:]:
+    table = Table("student", "parameters (M)", "MACs (G)", "input", "definition", box=None, header_style="bold")
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:4]:
         column.justify = "right"
     for each in listed:
         macs = f"{each.macs / 1e9:.2f}" if each.macs else "-"
-        table.add_row(each.name, f"{each.parameters / 1e6:.2f}", macs, str(each.size))
+        table.add_row(each.name, f"{each.parameters / 1e6:.2f}", macs, str(each.size), each.definition)
     console.print(table)
     best = listed[len(listed) // 2].name
     console.print(f"next: limbeck distill --images PHOTOS --teacher TEACHER --student {best} --out RUN", markup=False)
@@ -94,17 +103,17 @@ def run(options: Models) -> list[Listed]:
 
 
 def _matching(pattern: str) -> list[str]:
-    known = timm_names()
+    known = dict.fromkeys([*BACKBONES, *timm_names()])
     if not pattern:
-        return [name for name in STUDENTS if name in known]
-    names = timm_names(pattern if "*" in pattern else f"*{pattern}*")
+        return [name for name in (*BACKBONES, *STUDENTS) if name in known]
+    names = matching(known, pattern if "*" in pattern else f"*{pattern}*")
     if not names:
         raise unknown_name("student", pattern, known, hint="limbeck models, for a short list")
     return names
 
 
-def _measured(names: list[str]) -> list[Listed]:
-    file = cache_root() / f"models-timm-{version('timm')}.json"
+def _measured(names: Sequence[str]) -> list[Listed]:
+    file = cache_root() / f"models-{version('limbeck')}-timm-{version('timm')}.json"
     known = _read(file)
     missing = [name for name in names if name not in known]
     with progress("measuring students", len(missing), shown=bool(missing)) as advance:
