@@ -1,7 +1,7 @@
 """Boxes and outlines: extents, places, scales, doubles."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,13 +10,10 @@ import numpy as np
 from limbeck.checkup.case import Case
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Marked, Place, are, have
 from limbeck.checkup.labels import every, located
+from limbeck.datasets.flaws import Placed, in_pixels, is_flat, is_outside, other_units, outline_flaw, sticks_out
 from limbeck.datasets.records import Box, Labels, Sample, Thing
 from limbeck.datasets.rle import mask_of
 from limbeck.errors import counted
-
-_MOST_OVER = 1.0  # pixels that rounding may put a box beyond the edge
-_MOSTLY, _OFTEN = 0.9, 0.1  # of a set's boxes
-_LEAST_POINTS = 6  # numbers of a polygon: three corners
 
 
 class Object(NamedTuple):
@@ -45,8 +42,7 @@ def objects(case: Case) -> Iterator[Object]:
         height, width = map(int, case.sizes[row]) if row is not None else sample.size or (0, 0)
         for thing in sample.things if height and width else ():
             if thing.box is not None:
-                left, top, right, bottom = thing.box
-                box = (left * width, top * height, right * width, bottom * height) if labels.shares else thing.box
+                box = in_pixels(thing.box, labels, height, width)
                 yield Object(labels, sample, thing, row, box, height, width)
 
 
@@ -72,7 +68,7 @@ def unreadable_boxes(case: Case) -> list[Finding]:
 
 def no_extent(case: Case) -> list[Finding]:
     """Boxes without width or height."""
-    places = [each.place for each in objects(case) if _flat(each)]
+    places = [each.place for each in objects(case) if is_flat(each.thing, each.box)]
     number = len(places)
     return _told(
         "boxes-without-extent",
@@ -91,12 +87,11 @@ def outside(case: Case) -> list[Finding]:
     wholly, partly = [], []
     strange = {id(labels) for labels, *_ in _scaled(case)}
     for each in objects(case):
-        if _flat(each) or id(each.labels) in strange:
+        if is_flat(each.thing, each.box) or id(each.labels) in strange:
             continue
-        left, top, right, bottom = each.box
-        if right <= 0 or bottom <= 0 or left >= each.width or top >= each.height:
+        if is_outside(each.box, each.height, each.width):
             wholly.append(each.place)
-        elif _sticks_out(each):
+        elif sticks_out(each.box, each.height, each.width):
             partly.append(each.place)
     number = len(wholly)
     findings += _told(
@@ -137,7 +132,7 @@ def doubles(case: Case) -> list[Finding]:
     other: list[tuple[Object, Object]] = []
     groups: defaultdict[tuple[int, str, tuple[float, ...]], list[Object]] = defaultdict(list)
     for each in objects(case):
-        if not _flat(each):
+        if not is_flat(each.thing, each.box):
             groups[id(each.labels), each.sample.image, tuple(round(value, 1) for value in each.box)].append(each)
     for group in groups.values():
         for first, second in pairwise(group):
@@ -177,7 +172,7 @@ def outlines(case: Case) -> list[Finding]:
     for _, _, sample, row in every(case):
         height, width = map(int, case.sizes[row]) if row is not None else sample.size or (0, 0)
         for thing in sample.things:
-            flaw = _outline_flaw(thing, height, width) if thing.outline is not None and height and width else ""
+            flaw = outline_flaw(thing, height, width) if thing.outline is not None and height and width else ""
             if flaw:
                 marked = (Marked(thing.box, thing.label),) if thing.box and max(thing.box) > 1 else ()
                 rows = () if row is None else (row,)
@@ -221,7 +216,7 @@ def overlaps(case: Case) -> list[Finding]:
 
 
 def _fits(thing: Thing, case: Case, row: int | None) -> bool:
-    return row is not None and not _outline_flaw(thing, *map(int, case.sizes[row]))
+    return row is not None and not outline_flaw(thing, *map(int, case.sizes[row]))
 
 
 def _shared_pixels(things: list[Thing]) -> int:
@@ -229,65 +224,19 @@ def _shared_pixels(things: list[Thing]) -> int:
     return int(np.count_nonzero(total > 1))
 
 
-def _outline_flaw(thing: Thing, height: int, width: int) -> str:
-    if isinstance(thing.outline, dict):
-        try:
-            if tuple(thing.outline["size"]) != (height, width):
-                return f"its mask is {thing.outline['size']}, the image [{height}, {width}]"
-            return "" if mask_of(thing.outline).any() else "its mask is empty"
-        except (ValueError, KeyError, TypeError) as error:
-            return f"its run lengths cannot be read: {error}"
-    polygons = thing.outline
-    if not isinstance(polygons, list) or not all(isinstance(polygon, list) for polygon in polygons):
-        return "its segmentation is no list of polygons"
-    if any(len(polygon) < _LEAST_POINTS or len(polygon) % 2 for polygon in polygons):
-        return "a polygon of fewer than three corners, or of an odd count of numbers"
-    return ""
-
-
 def _scaled(case: Case) -> list[tuple[Labels, str, str]]:
     """The label sets whose boxes make no sense as they stand, and would in other units."""
     found = []
     for _, labels in case.labels:
-        boxes = [each for each in objects(case) if each.labels is labels]
-        title = cure = ""
-        if labels.shares and _mostly(boxes, lambda each: max(each.thing.box or (0,)) > 2):
-            title, cure = (
-                "boxes in pixels, where shares of the image (0 to 1) are expected",
-                "divide by width and height",
-            )
-        elif not labels.shares and _mostly(boxes, lambda each: 0 < max(each.box) <= 1):
-            title, cure = "boxes in shares of the image, where pixels are expected", "multiply by width and height"
-        elif labels.format == "COCO" and _mostly(boxes, _as_corners) and _often(boxes, _sticks_out):
-            title = "boxes as left, top, right, bottom, where left, top, width, height are expected"
-            cure = "subtract left and top from the last two numbers"
+        boxes = [
+            Placed(each.thing.box or each.box, each.box, each.height, each.width)
+            for each in objects(case)
+            if each.labels is labels
+        ]
+        title, cure = other_units(labels, boxes)
         if title:
             found.append((labels, title, cure))
     return found
-
-
-def _as_corners(each: Object) -> bool:
-    """Whether its width and height would do as right and bottom."""
-    left, top, right, bottom = each.box
-    return left < right - left <= each.width + 1 and top < bottom - top <= each.height + 1
-
-
-def _sticks_out(each: Object) -> bool:
-    left, top, right, bottom = each.box
-    return max(-left, -top, right - each.width, bottom - each.height) > _MOST_OVER
-
-
-def _mostly(boxes: list[Object], fits: Callable[[Object], bool]) -> bool:
-    return bool(boxes) and sum(map(fits, boxes)) > _MOSTLY * len(boxes)
-
-
-def _often(boxes: list[Object], fits: Callable[[Object], bool]) -> bool:
-    return sum(map(fits, boxes)) > _OFTEN * len(boxes)
-
-
-def _flat(each: Object) -> bool:
-    left, top, right, bottom = each.box
-    return each.thing.flaw.startswith("no extent") or right <= left or bottom <= top
 
 
 def _class(each: Object) -> str:

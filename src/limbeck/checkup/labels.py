@@ -9,46 +9,8 @@ from limbeck.checkup.case import Case
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Place
 from limbeck.datasets.records import Labels, Sample, Thing
 from limbeck.datasets.tree import Tree
+from limbeck.datasets.troubles import TROUBLES, told
 from limbeck.errors import counted
-
-# kind -> (severity, title, why, cure); {} is the counted noun
-TROUBLES: dict[str, tuple[str, str, str, str, str]] = {
-    "unreadable-labels": (
-        ERROR, "label file", "{} cannot be read",
-        "Loaders fail on them, or skip what they say.", "repair or make them again; the place is named"),
-    "lost-annotations": (
-        ERROR, "image id", "annotations of {} belong to no image",
-        "COCO loaders fail, or drop them in silence.", "add the images to the json, or take the annotations out"),
-    "repeated-ids": (
-        ERROR, "id", "{} used more than once",
-        "Of two entries with one id a loader keeps the last: the other is lost.", "number them anew"),
-    "class-lists-differ": (
-        ERROR, "class", "{} called otherwise in another file of the same set",
-        "The splits do not speak of the same classes.", "use one list of classes in all files"),
-    "class-count-differs": (
-        ERROR, "class list", "{} of another length than it says",
-        "Trainers make a network for nc classes, and stop or ignore the others.", "make nc the number of names"),
-    "spelt-otherwise": (
-        WARNING, "image", "{} called otherwise on disk than in the labels",
-        "Found here by looser spelling; other tools, and other systems, do not find them.",
-        "write the names as they are on disk, capitals and extension too"),
-    "other-name-inside": (
-        WARNING, "xml file", "{} naming another image inside",
-        "Loaders that go by the tag take the wrong image, others the right one.",
-        "make <filename> the image's name"),
-    "lost-list-entries": (
-        WARNING, "entry", "{} of the lists of splits leading nowhere",
-        "Loaders fail on them, or train on less than you think.", "take the lines out, or add the images"),
-    "several-labels": (
-        WARNING, "image", "{} with rows of different classes",
-        "A loader keeps one of them, or shows the image under each.", "keep one row an image"),
-    "repeated-rows": (
-        WARNING, "image", "{} in several equal rows",
-        "They count more often than the others.", "keep one row an image"),
-    "short-rows": (
-        WARNING, "row", "{} with fewer cells than the header",
-        "The cells may have moved into other columns.", "fill them up"),
-}  # fmt: skip
 
 
 def every(case: Case) -> Iterator[tuple[Tree, Labels, Sample, int | None]]:
@@ -77,9 +39,8 @@ def troubles(case: Case) -> list[Finding]:
             found[trouble.kind].append(Place(trouble.where, trouble.what, () if row is None else (row,)))
     findings = []
     for kind, places in found.items():
-        severity, noun, title, why, cure = TROUBLES[kind]
-        several = "classes" if noun == "class" else "entries" if noun == "entry" else ""
-        findings.append(Finding(kind, severity, title.format(counted(len(places), noun, several)), places, why, cure))
+        severity, _, _, why, cure = TROUBLES[kind]
+        findings.append(Finding(kind, severity, told(kind, len(places)), places, why, cure))
     return findings
 
 

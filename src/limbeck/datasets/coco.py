@@ -138,6 +138,7 @@ def _samples(
                 things=tuple(things.pop(number, ())),
                 size=size,
                 source=name,
+                number=number,
             )
         )
     for number, lost in things.items():
@@ -150,13 +151,14 @@ def _thing(annotation: dict[str, Any], classes: dict[int, str]) -> Thing:
     outline = annotation.get("segmentation") or None
     place = f"annotation {annotation.get('id')}"
     label, crowd = classes.get(number, "") if number is not None else "", bool(annotation.get("iscrowd"))
+    area = next(iter(_numbers([annotation.get("area")])), None)
     numbers = _numbers(annotation.get("bbox"))
     if not numbers and outline is not None and not annotation.get("bbox"):
-        return Thing(label, number, None, outline, crowd, "", place)
+        return Thing(label, number, None, outline, crowd, "", place, area)
     if len(numbers) != 4:
-        return Thing(label, number, None, outline, crowd, f"the box is {annotation.get('bbox')!r}", place)
+        return Thing(label, number, None, outline, crowd, f"the box is {annotation.get('bbox')!r}", place, area)
     left, top, width, height = numbers
-    return Thing(label, number, (left, top, left + width, top + height), outline, crowd, "", place)
+    return Thing(label, number, (left, top, left + width, top + height), outline, crowd, "", place, area)
 
 
 def _dicts(values: Any) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ class Thing(NamedTuple):
     crowd: bool = False
     flaw: str = ""
     place: str = ""  # the line, or the annotation's id
+    area: float | None = None  # in pixels, where the file says it: of the object itself, not of its box
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,11 @@ class Sample:
     size: tuple[int, int] | None = None  # height, width, where the labels say them
     source: str = ""  # the file that says all this
     labelled: bool = True  # False: there is the image, and nothing said of it
+    number: int | str | None = None  # the image's id where the format has ids
 
 
 class Trouble(NamedTuple):
-    """Something in a label file that no record can hold; `kind` is a name of `limbeck.checkup.labels.TROUBLES`."""
+    """Something in a label file that no record can hold; `kind` is a name of `limbeck.datasets.troubles.TROUBLES`."""
 
     kind: str
     where: str

@@ -1,0 +1,55 @@
+"""What the readers of labels stumble over: how bad each kind is, its words, and what to do."""
+
+from limbeck.errors import counted
+
+_ERROR, _WARNING = "error", "warning"
+
+# kind -> (severity, title, why, cure); {} is the counted noun
+TROUBLES: dict[str, tuple[str, str, str, str, str]] = {
+    "unreadable-labels": (
+        _ERROR, "label file", "{} cannot be read",
+        "Loaders fail on them, or skip what they say.", "repair or make them again; the place is named"),
+    "lost-annotations": (
+        _ERROR, "image id", "annotations of {} belong to no image",
+        "COCO loaders fail, or drop them in silence.", "add the images to the json, or take the annotations out"),
+    "repeated-ids": (
+        _ERROR, "id", "{} used more than once",
+        "Of two entries with one id a loader keeps the last: the other is lost.", "number them anew"),
+    "class-lists-differ": (
+        _ERROR, "class", "{} called otherwise in another file of the same set",
+        "The splits do not speak of the same classes.", "use one list of classes in all files"),
+    "class-count-differs": (
+        _ERROR, "class list", "{} of another length than it says",
+        "Trainers make a network for nc classes, and stop or ignore the others.", "make nc the number of names"),
+    "spelt-otherwise": (
+        _WARNING, "image", "{} called otherwise on disk than in the labels",
+        "Found here by looser spelling; other tools, and other systems, do not find them.",
+        "write the names as they are on disk, capitals and extension too"),
+    "other-name-inside": (
+        _WARNING, "xml file", "{} naming another image inside",
+        "Loaders that go by the tag take the wrong image, others the right one.",
+        "make <filename> the image's name"),
+    "lost-list-entries": (
+        _WARNING, "entry", "{} of the lists of splits leading nowhere",
+        "Loaders fail on them, or train on less than you think.", "take the lines out, or add the images"),
+    "several-labels": (
+        _WARNING, "image", "{} with rows of different classes",
+        "A loader keeps one of them, or shows the image under each.", "keep one row an image"),
+    "repeated-rows": (
+        _WARNING, "image", "{} in several equal rows",
+        "They count more often than the others.", "keep one row an image"),
+    "short-rows": (
+        _WARNING, "row", "{} with fewer cells than the header",
+        "The cells may have moved into other columns.", "fill them up"),
+}  # fmt: skip
+
+
+def told(kind: str, number: int) -> str:
+    """So many troubles of a kind, in words.
+
+    >>> told("repeated-ids", 2)
+    '2 ids used more than once'
+    """
+    _, noun, title, _, _ = TROUBLES[kind]
+    several = "classes" if noun == "class" else "entries" if noun == "entry" else ""
+    return title.format(counted(number, noun, several))
