@@ -1,16 +1,16 @@
 """Tables 3, 5 and 6 of the paper at 3 points and 2 seeds, on real CIFAR-10 photos with the networks of bench/cifar.py.
 
-    python bench/cifar.py --data ../shared/data --only losses          # the photos, and the 12-epoch teacher's soft labels
+    python bench/cifar.py --data ../shared/data --only losses       # the photos, and the 12-epoch teacher's soft labels
     for n in 1 3; do python bench/cifar_teacher.py --data ../shared/data --epochs $n \
         --out .bench/cifar/teachers/epochs$n.safetensors; done
-    python bench/studies.py                                            # goes on where it stopped; two at once share it
+    python bench/studies.py                                         # goes on where it stopped; two at once share it
     python bench/studies.py --only volume
-    python bench/studies.py --table                                    # what is there so far, in Markdown
+    python bench/studies.py --table                                 # what is there so far, in Markdown
 
 Weight decay shrinks the weights by (mean learning rate x steps x decay) over a run. The paper's 3e-5 to 1e-5, over 2.4
-million steps at a mean rate of .05, are 3.7 to 1.2 of that; here, 1,800 steps at a mean rate of .4, 5e-3 to 1.7e-3 are.
-The third point is 1e-4, this student's own. The volumes are trained for equal steps, not for equal epochs as in Table 6:
-what more photos bring is then not what more training brings.
+million steps at a mean rate of .05, are 3.7 to 1.2 of that; here, 1,800 steps at a mean rate of .4, 5e-3 to 1.7e-3
+are. The third point is 1e-4, this student's own. The volumes are trained for equal steps, not for equal epochs as in
+Table 6: what more photos bring is then not what more training brings.
 """
 
 import argparse
@@ -91,12 +91,15 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", choices=tuple(STUDIES))
     options.add_argument("--table", action="store_true")
+    options.add_argument("--stage-one", action="store_true", help="leave stage two for another time")
     chosen = options.parse_args()
     names = [chosen.only] if chosen.only else list(STUDIES)
     if not chosen.table:
         prepare()
         for name in names:
-            limbeck.study(name, images=str(WORK / "photos" / "train"), out=str(OUT), **COMMON | STUDIES[name])
+            given = COMMON | STUDIES[name]
+            given = {key: value for key, value in given.items() if not (chosen.stage_one and key in STAGE_TWO)}
+            limbeck.study(name, images=str(WORK / "photos" / "train"), out=str(OUT), **given)
     for name in names:
         if (OUT / f"{name}.csv").exists():
             table(name)
