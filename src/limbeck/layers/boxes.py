@@ -75,3 +75,38 @@ def clipped(boxes: Tensor, height: Tensor, width: Tensor) -> Tensor:
     zero = boxes.new_zeros(())
     limits = (width, height, width, height)
     return torch.stack([side.clamp(zero, most) for side, most in zip(boxes.unbind(-1), limits)], -1)
+
+
+def pairwise_quality(boxes: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Overlap and generalised overlap (arXiv 1902.09630) of each box with the one beside it, [...] each.
+
+    >>> pairwise_quality(torch.tensor([0.0, 0.0, 2.0, 2.0]), torch.tensor([4.0, 0.0, 6.0, 2.0]))
+    (tensor(0.), tensor(-0.3333))
+    """
+    low = torch.maximum(boxes[..., :2], truth[..., :2])
+    high = torch.minimum(boxes[..., 2:], truth[..., 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    union = (areas(boxes) + areas(truth) - shared).clamp(min=_LEAST_UNION)
+    outer_low = torch.minimum(boxes[..., :2], truth[..., :2])
+    outer_high = torch.maximum(boxes[..., 2:], truth[..., 2:])
+    hull = (outer_high - outer_low).clamp(min=0).prod(-1).clamp(min=_LEAST_UNION)
+    overlap = shared / union
+    return overlap, overlap - (hull - union) / hull
+
+
+def around(points: Tensor, distances: Tensor) -> Tensor:
+    """Boxes that reach this far to the left, top, right and bottom of points [..., 2].
+
+    >>> around(torch.tensor([4.0, 4.0]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    tensor([3., 2., 7., 8.])
+    """
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)
+
+
+def reach(points: Tensor, boxes: Tensor) -> Tensor:
+    """How far boxes reach to the left, top, right and bottom of points.
+
+    >>> reach(torch.tensor([4.0, 4.0]), torch.tensor([3.0, 2.0, 7.0, 8.0]))
+    tensor([1., 2., 3., 4.])
+    """
+    return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], -1)
