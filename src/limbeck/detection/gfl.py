@@ -88,8 +88,7 @@ class GFL(nn.Module):
 
     def assign(self, raw: Raw, targets: Targets, frames: Tensor) -> Matched:
         """Which true box each place answers for; places outside an image's own padded area take no part."""
-        squares = [_squares(points, stride) for points, stride in zip(raw.points, STRIDES)]
-        return adaptive(squares, targets.boxes, targets.there, self.valid(raw, frames))
+        return adaptive(squares(raw), targets.boxes, targets.there, self.valid(raw, frames))
 
     def valid(self, raw: Raw, frames: Tensor) -> Tensor:
         """The places inside each image's own padded area, [B, N]."""
@@ -167,16 +166,17 @@ def strides_of(raw: Raw) -> Tensor:
     return torch.cat(parts)
 
 
+def squares(raw: Raw) -> list[Tensor]:
+    """The priors of each level: a square of eight strides around each place."""
+    sides = [_SQUARE * stride / 2 for stride in STRIDES]
+    return [torch.cat([points - half, points + half], 1) for points, half in zip(raw.points, sides)]
+
+
 @lru_cache(64)
 def grid(size: tuple[int, int], stride: int, device: torch.device) -> Tensor:
     """The places of a map, row by row: [H x W, 2]."""
     y, x = (torch.arange(count, device=device, dtype=torch.float32) * stride for count in size)
     return torch.stack([x.expand(size), y[:, None].expand(size)], -1).flatten(0, 1)
-
-
-def _squares(points: Tensor, stride: int) -> Tensor:
-    half = _SQUARE * stride / 2
-    return torch.cat([points - half, points + half], 1)
 
 
 def _tower() -> nn.Sequential:
