@@ -14,7 +14,7 @@ from photos import edit, folder_of
 from torch import nn
 
 from limbeck.errors import ImagesError
-from limbeck.images import reader
+from limbeck.images import stream
 from limbeck.images.imageset import ImageSet
 from limbeck.images.order import Order, Read
 from limbeck.images.prepare import evaluation_view
@@ -63,9 +63,9 @@ def test_workers_are_spawned_on_macos(images: ImageSet, monkeypatch: pytest.Monk
     reads = [[(index, (0,)) for index in range(8)]]
     with monkeypatch.context() as there:
         there.setattr(sys, "platform", "darwin")
-        context = reader._context.__wrapped__()
+        context = stream._context.__wrapped__()
     assert context.get_start_method() == "spawn"
-    monkeypatch.setattr(reader, "_context", lambda: context)
+    monkeypatch.setattr(stream, "_context", lambda: context)
     assert same(read(images, reads, workers=1), read(images, reads))
 
 

@@ -17,7 +17,7 @@ from limbeck.images.decode import Unreadable, decode
 from limbeck.images.imageset import ImageSet
 from limbeck.images.mapping import map_shards
 from limbeck.images.prepare import centre_view
-from limbeck.images.reader import keep_freed_memory
+from limbeck.images.stream import keep_freed_memory
 from limbeck.images.view import ViewPolicy, render
 from limbeck.records import moved
 from limbeck.ssld.gallery import Gallery
