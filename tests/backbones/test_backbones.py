@@ -62,7 +62,8 @@ def test_every_name_is_known_and_has_the_reference_s_values(name: str) -> None:
 def test_the_table_covers_the_fixtures_and_the_facts_name_no_other() -> None:
     assert set(VALUES) == set(BACKBONES) == {*REFERENCE, "resnext101_32x16d"}
     assert set(PUBLISHED) <= set(SAME_IN_TIMM) <= set(BACKBONES)
-    assert all(timm.get_pretrained_cfg(tagged).has_weights for tagged in PUBLISHED.values())
+    for name in PUBLISHED:
+        check_pretrained(Architecture.parse(PUBLISHED[name]))
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -101,7 +102,7 @@ def test_it_learns_one_batch_by_heart(name: str) -> None:
     for _ in range(20):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(images), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss.item() < 0.1
     assert torch.equal(model(images).argmax(1), labels)
@@ -155,8 +156,6 @@ def test_a_card_cannot_make_it_more_than_a_model(tmp_path: Path, architecture: d
 def test_weights_that_nobody_publishes_are_told_with_the_way_to_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match=r"limbeck convert FILE\.pdparams --out CHECKPOINT"):
         build("resnet50_vd", pretrained=True)
-    for name in PUBLISHED:
-        check_pretrained(Architecture.parse(name))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointError, match="--teacher-weights FILE"):
         build("hrnet_w18_c", pretrained=True)

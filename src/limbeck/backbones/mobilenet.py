@@ -112,8 +112,21 @@ def _v3(
         **{"act_layer": nn.Hardswish, "se_layer": gates, **args},
     )
     network.act2 = nn.Sequential(network.act2, Dropout(drop_rate))  # type: ignore[assignment]
+    _end_at_the_last_block(network)
     return described(network, name)
 
 
 def _blocks(stages: Sequence[Sequence[str]]) -> Any:
     return decode_arch_def([list(stage) for stage in stages])  # type: ignore[no-untyped-call]
+
+
+def _end_at_the_last_block(network: MobileNetV3) -> None:
+    """The reference's detectors take the last block's map, where timm takes that of the convolution behind it."""
+    network.stage_ends[-1] -= 1
+    place = network.stage_ends[-1]
+    block: Any = network.blocks[place - 1]
+    network.feature_info[-1] |= {
+        "stage": place,
+        "module": f"blocks.{place - 1}",
+        "num_chs": block[-1].conv_pwl.out_channels,
+    }

@@ -1,6 +1,7 @@
 """A checkpoint: `model.safetensors`, and the card that says what it is. Enough by itself."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,8 +13,8 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from limbeck.backbones.same import SAME_IN_TIMM
-from limbeck.classification.models import BUILDERS, Architecture
-from limbeck.errors import CheckpointError, UnsafeFile
+from limbeck.classification.models import BUILDERS, Architecture, size_args
+from limbeck.errors import CheckpointError, UnknownName, UnsafeFile
 from limbeck.files import write_atomically
 from limbeck.records import Preprocess
 
@@ -140,6 +141,24 @@ def refuse_tricks(architecture: Architecture, file: Path) -> None:
             expected=f"a model of {' or '.join(BUILDERS)}, by its name, with arguments of its own",
             hint="ask its maker for a checkpoint that limbeck wrote",
         )
+
+
+def named(
+    source: str, *, classes: int | None = None, args: Mapping[str, Any] | None = None, size: int | None = None
+) -> Architecture:
+    """The architecture that a name means, built for an input size where it fixes one; a path is told as a path.
+
+    >>> named("resnet50_vd", classes=10).full_name
+    'limbeck/resnet50_vd'
+    """
+    try:
+        sized = size_args(source, size) if size else {}
+        return Architecture.parse(source, classes=classes, args={**sized, **(args or {})}).local()
+    except UnknownName:
+        path = Path(source).expanduser()
+        if path.exists() or (os.sep in source and source.partition("/")[0] not in BUILDERS):
+            find(path)  # which says what a checkpoint is
+        raise
 
 
 def is_checkpoint(path: str | Path) -> bool:
