@@ -10,25 +10,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from limbeck.checkpoints.backbone import backbone
     from limbeck.checkpoints.loaded import load
+    from limbeck.commands.convert import convert
     from limbeck.commands.demo import demo
     from limbeck.commands.distill import distill
     from limbeck.commands.doctor import doctor
     from limbeck.commands.evaluate import evaluate
     from limbeck.commands.export import export
+    from limbeck.commands.finetune import finetune
     from limbeck.commands.models import models
     from limbeck.commands.predict import predict
     from limbeck.commands.select import select
     from limbeck.commands.study import study
     from limbeck.commands.teach import teach
+    from limbeck.recipes.published import recipes
 
-__all__ = ["demo", "distill", "doctor", "evaluate", "export", "load", "models", "predict", "select", "study", "teach"]
+__all__ = [
+    "backbone",
+    "convert",
+    "demo",
+    "distill",
+    "doctor",
+    "evaluate",
+    "export",
+    "finetune",
+    "load",
+    "models",
+    "predict",
+    "recipes",
+    "select",
+    "study",
+    "teach",
+]
 
 
 def __getattr__(name: str) -> Any:
     # imported on use: `import limbeck` and `limbeck --help` stay quick
     if name == "load":
         return import_module("limbeck.checkpoints.loaded").load
+    if name == "backbone":
+        return import_module("limbeck.checkpoints.backbone").backbone
+    if name == "recipes":
+        return import_module("limbeck.recipes")
     if name in __all__:
         return getattr(import_module(f"limbeck.commands.{name}"), name)
     raise AttributeError(f"module 'limbeck' has no attribute '{name}'")
