@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Found, Targets
+from limbeck.detection.rows import owners_rows, rows
 from limbeck.detection.suppress import in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import around, pairwise_quality, reach
 from limbeck.layers.pyramid import Pyramid
@@ -78,9 +79,9 @@ class GFL(nn.Module):
 
     def forward(self, images: Tensor) -> Raw:
         maps = self.pyramid(self.backbone(images))
-        logits = [_rows(self.class_head(self.class_tower(each))) for each in maps]
+        logits = [rows(self.class_head(self.class_tower(each)), self.classes) for each in maps]
         sides = [
-            (_rows(self.side_head(self.side_tower(each))) * scale).float().unflatten(2, (4, BINS))
+            (rows(self.side_head(self.side_tower(each)), 4 * BINS) * scale).float().unflatten(2, (4, BINS))
             for each, scale in zip(maps, self.scales, strict=True)
         ]
         sizes = [(each.shape[2], each.shape[3]) for each in maps]
@@ -103,12 +104,12 @@ class GFL(nn.Module):
         matched = self.assign(raw, targets, frames)
         owned = matched.owner >= 0
         owner = matched.owner.clamp(min=0)
-        truth = _rows_of(targets.boxes, owner) / stride[:, None]
+        truth = owners_rows(targets.boxes, owner) / stride[:, None]
         found = around(points, expected(sides))
         overlap, generalised = pairwise_quality(found, truth)
         weight = logits.detach().sigmoid().amax(2) * owned
         quality = torch.where(owned, overlap.detach(), 0.0)
-        labels = _rows_of(targets.labels, owner)
+        labels = owners_rows(targets.labels, owner)
         true = owned[..., None] & (labels[..., None] == torch.arange(self.classes, device=labels.device))
         focal = quality_focal(logits, quality[..., None], true)
         count = owned.sum(1).clamp(min=1).sum()
@@ -182,16 +183,3 @@ def grid(size: tuple[int, int], stride: int, device: torch.device) -> Tensor:
 def _tower() -> nn.Sequential:
     blocks = [(nn.Conv2d(256, 256, 3, padding=1, bias=False), nn.GroupNorm(32, 256), nn.ReLU()) for _ in range(4)]
     return nn.Sequential(*(layer for block in blocks for layer in block))
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """[B, C, H, W] as [B, H x W, C]."""
-    return maps.flatten(2).transpose(1, 2)
-
-
-def _rows_of(values: Tensor, owner: Tensor) -> Tensor:
-    """The owners' rows of [B, G, ...]; zeros where there is no row at all."""
-    if not values.shape[1]:
-        return values.new_zeros(*owner.shape, *values.shape[2:])
-    index = owner if values.ndim == 2 else owner[..., None].expand(-1, -1, values.shape[2])
-    return values.gather(1, index)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from limbeck.detection.batch import Found, Targets
 from limbeck.detection.matching import by_overlap
 from limbeck.detection.priors import Level, priors
+from limbeck.detection.rows import owners_rows, rows
 from limbeck.detection.suppress import in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import decode, encode
 
@@ -59,8 +60,8 @@ class SSD(nn.Module):
         maps[0] = self.first(maps[0])
         for extra in self.extras:
             maps.append(extra(maps[-1]))
-        logits = [_rows(head(each), self.classes + 1) for head, each in zip(self.class_heads, maps)]
-        deltas = [_rows(head(each), 4) for head, each in zip(self.box_heads, maps)]
+        logits = [rows(head(each), self.classes + 1) for head, each in zip(self.class_heads, maps)]
+        deltas = [rows(head(each), 4) for head, each in zip(self.box_heads, maps)]
         return Raw(
             logits, deltas, priors(self.levels, [(each.shape[2], each.shape[3]) for each in maps], images.device)
         )
@@ -73,11 +74,8 @@ class SSD(nn.Module):
         matched = match >= 0
         owner = match.clamp(min=0)
         count = matched.sum(1)
-        if targets.labels.shape[1]:
-            labels = targets.labels.gather(1, owner).masked_fill(~matched, self.classes)
-            boxes = targets.boxes.gather(1, owner[..., None].expand(-1, -1, 4))
-        else:
-            labels, boxes = match.new_full(match.shape, self.classes), every.expand_as(deltas)
+        labels = owners_rows(targets.labels, owner).masked_fill(~matched, self.classes)
+        boxes = owners_rows(targets.boxes, owner)
         surprise = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(match)
         hardest = surprise.masked_fill(matched, -1.0).sort(1, descending=True).values
         rank = torch.arange(hardest.shape[1], device=hardest.device)
@@ -101,8 +99,3 @@ class SSD(nn.Module):
         found, scores, labels = joined(candidates)
         own = in_original_pixels(found, frames)
         return suppressed(own, scores, labels, overlap=self.kept.overlap, most=self.kept.detections)
-
-
-def _rows(maps: Tensor, width: int) -> Tensor:
-    """[B, boxes of a cell x width, H, W] as [B, boxes, width], cell by cell."""
-    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)

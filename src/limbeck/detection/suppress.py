@@ -24,11 +24,11 @@ def surest_pairs(scores: Tensor, above: float, most: int) -> tuple[Tensor, Tenso
     return torch.where(best > above, best, 0.0), pair // classes, pair % classes
 
 
-def in_original_pixels(boxes: Tensor, frames: Tensor) -> Tensor:
+def in_original_pixels(boxes: Tensor, frames: Tensor, *, clip: bool = True) -> Tensor:
     """Boxes [B, K, 4] of the network's input, clipped to the images and brought to their own sizes."""
     height, width, own_height, own_width = frames[:, :, None].unbind(1)
     scale = torch.stack([width / own_width, height / own_height], -1).repeat(1, 1, 2)
-    return clipped(boxes, height, width) / scale
+    return (clipped(boxes, height, width) if clip else boxes) / scale
 
 
 def suppressed(boxes: Tensor, scores: Tensor, labels: Tensor, *, overlap: float, most: int) -> Found:
@@ -53,7 +53,7 @@ def suppressed(boxes: Tensor, scores: Tensor, labels: Tensor, *, overlap: float,
 
 
 def _apart(boxes: Tensor, labels: Tensor, real: Tensor) -> Tensor:
-    """Far apart, boxes of two classes never meet: one pass serves all. What is not real lies in one place of its own."""
+    """Boxes so far apart that those of two classes never meet; what is not real lies in one place of its own."""
     largest = boxes.masked_fill(~real[..., None], 0).flatten(1).amax(1)
     moved = boxes + (labels * (largest[:, None] + 1))[..., None]
     return torch.where(real[..., None], moved, moved.new_tensor([-2.0, -2.0, -1.0, -1.0]))
