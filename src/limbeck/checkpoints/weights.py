@@ -4,6 +4,7 @@ import pickle
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ _CLEAR = (pickle.UnpicklingError, RuntimeError, EOFError, OSError)
 _CODE = re.compile(r"GLOBAL ([\w.]+)")
 
 
+@dataclass(frozen=True)
+class Contents:
+    """The tensors of a file, and what else is in it, each with what it is."""
+
+    weights: dict[str, Tensor]
+    others: dict[str, str]
+
+
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file, or of a `.pth`, `.pt` or `.bin` file that holds nothing but tensors.
 
@@ -30,6 +39,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     >>> read_weights(file)
     {'bias': tensor([0., 0., 0.])}
     """
+    return read_contents(path).weights
+
+
+def read_contents(path: str | Path) -> Contents:
+    """What `read_weights` reads, and the names of what it leaves aside."""
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(
@@ -37,15 +51,16 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         )
     if path.suffix == ".safetensors":
         try:
-            return dict(load_file(path))
+            return Contents(dict(load_file(path)), {})
         except SafetensorError as error:
             raise _unreadable(path, str(error)) from error
     if path.suffix in PICKLES:
         return _unwrapped(path, _unpickled(path))
+    paddle = path.suffix == ".pdparams"
     raise CheckpointError(
-        f"{path} is no file of weights that limbeck reads",
+        f"{path} is no file of weights that limbeck reads" + (" without converting it" if paddle else ""),
         expected=f".safetensors, {', '.join(PICKLES)}",
-        hint="save it as .safetensors",
+        hint=f"limbeck convert {path} --out CHECKPOINT" if paddle else "save it as .safetensors",
     )
 
 
@@ -93,11 +108,13 @@ def _unpickled(path: Path) -> Any:
         raise _unreadable(path, reason if isinstance(error, _CLEAR) else "torch.save did not write it") from error
 
 
-def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
+def _unwrapped(path: Path, content: Any) -> Contents:
+    others: dict[str, str] = {}
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             break
+        others |= {str(key): kind(value) for key, value in content.items() if value is not inner}
         content = inner
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         inside = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else "no table"
@@ -107,10 +124,22 @@ def _unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
             hint="torch.save(model.state_dict(), FILE)",
         )
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    others |= {str(key): kind(value) for key, value in content.items() if not isinstance(value, Tensor)}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors
+    return Contents(tensors, others)
+
+
+def kind(value: object) -> str:
+    """What an entry of a file is, in a word.
+
+    >>> kind({"a": 1}), kind(3), kind(None)
+    ('a table', 'a number', 'nothing')
+    """
+    named = ((Mapping, "a table"), (list | tuple, "a list"), (str, "a text"), (int | float, "a number"))
+    word = next((name for each, name in named if isinstance(value, each)), f"a {type(value).__name__}")
+    return "nothing" if value is None else word
 
 
 def _head(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], odd: Sequence[str]) -> list[str]:
@@ -121,7 +150,7 @@ def _head(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], odd: Sequenc
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
-    text = _text_in(path)
+    text = text_in(path)
     if text:
         return CheckpointError(
             f"{path} is not a file of weights: it is text, and begins with {text!r}",
@@ -134,7 +163,7 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
     )
 
 
-def _text_in(path: Path, most: int = 40) -> str:
+def text_in(path: Path, most: int = 40) -> str:
     """How a file begins that holds text; nothing where it holds bytes, as weights do."""
     with path.open("rb") as file:
         start = file.read(4 * most)

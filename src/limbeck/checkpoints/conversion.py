@@ -1,0 +1,67 @@
+"""What a foreign file of weights turned out to be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from limbeck.checkpoints.weights import fit_weights
+from limbeck.classification.models import Architecture
+from limbeck.errors import counted
+from limbeck.records import Preprocess
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A recognised file: which network, whose definition of it, and its tensors under limbeck's names."""
+
+    family: str  # Paddle, timm or torchvision: whose file it is
+    definition: str  # whose definition of the network
+    architecture: Architecture
+    weights: Mapping[str, Tensor]
+    preprocess: Preprocess
+    dropped: Mapping[str, str] = field(default_factory=dict)  # what in the file was not used, and what it is
+    drawn: Sequence[str] = ()  # tensors that the file has not, and that begin anew
+    notes: Sequence[str] = ()
+    names: tuple[str, ...] | None = None  # of its classes, where its makers say them
+
+    @property
+    def classes(self) -> int:
+        return int(self.architecture.args["num_classes"])
+
+    def build(self, source: str) -> nn.Module:
+        """The network with these weights."""
+        model = self.architecture.build()
+        anew = {name: value for name, value in model.state_dict().items() if name in self.drawn}
+        fit_weights(model, {**self.weights, **anew}, source)
+        return model
+
+
+def grouped(names: Sequence[str]) -> dict[str, int]:
+    """How many names begin alike.
+
+    >>> grouped(["neck.a.weight", "neck.b.weight", "head.c"])
+    {'neck': 2, 'head': 1}
+    """
+    counts: dict[str, int] = {}
+    for name in names:
+        first = name.partition(".")[0]
+        counts[first] = counts.get(first, 0) + 1
+    return counts
+
+
+def differences(missing: Sequence[str], unexpected: Sequence[str], odd: Sequence[str], most: int = 3) -> str:
+    """What keeps two lists of tensors apart.
+
+    >>> differences(["fc.bias"], [], [])
+    '1 tensor missing (fc.bias)'
+    """
+
+    def some(what: str, names: Sequence[str]) -> str:
+        if not names:
+            return ""
+        more = ", ..." if len(names) > most else ""
+        return f"{counted(len(names), 'tensor')} {what} ({', '.join(names[:most])}{more})"
+
+    told = some("missing", missing), some("unexpected", unexpected), some("of another shape", odd)
+    return "; ".join(filter(None, told))

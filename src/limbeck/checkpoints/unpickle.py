@@ -1,0 +1,384 @@
+"""Pickles of numpy arrays, read without pickle: the few opcodes that arrays need, and nothing that is called.
+
+What pickle calls a function is here a word of a literal table, which makes an `Array` out of plain values or refuses.
+Nothing is larger than the file: an array's bytes are in it, once.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+_MOST_STEPS = 1_000_000  # a step takes a byte of the file at least, and up to two hundred of memory
+_MOST_AXES, _MOST_VALUES = 32, 2**48
+_KINDS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
+
+
+class Refused(Exception):
+    """What a file of arrays never holds."""
+
+
+class Damaged(Exception):
+    """The bytes are no whole pickle."""
+
+
+@dataclass
+class Kind:
+    """A plain number type: `f4` and the order of its bytes, which numpy says afterwards."""
+
+    code: str
+    order: str = ""
+
+
+@dataclass
+class Array:
+    """An array, empty until its state is read; its bytes are those of the file."""
+
+    kind: Kind | None = None
+    shape: tuple[int, ...] = ()
+    fortran: bool = False
+    content: memoryview | bytes = b""
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The array itself, read-only: its memory is the file."""
+        if self.kind is None:
+            raise Refused("it holds an array without a state")
+        flat = np.frombuffer(self.content, np.dtype(self.kind.order + self.kind.code))
+        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name of another module, as the file writes it."""
+
+    name: str
+
+
+def unpickled(content: memoryview) -> object:
+    """What a pickle holds: dicts, lists, tuples, texts, numbers, and arrays.
+
+    >>> import pickle
+    >>> unpickled(memoryview(pickle.dumps({"a": (1, "b")}, protocol=2)))
+    {'a': (1, 'b')}
+    """
+    return Machine(content).run()
+
+
+class Machine:
+    """The stack machine of pickle, without the parts that build objects."""
+
+    def __init__(self, content: memoryview) -> None:
+        self.content, self.at = content, 0
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.made = 0  # bytes of arrays and of texts made into bytes
+
+    def run(self) -> object:
+        for _ in range(_MOST_STEPS):
+            opcode = bytes(self.take(1))
+            if opcode == b".":
+                return self.pop()
+            if opcode in _PUSHED:
+                self.stack.append(_PUSHED[opcode](self))
+            elif opcode in _DONE:
+                _DONE[opcode](self)
+            else:
+                raise _unknown(opcode)
+        raise Refused(f"it takes more than {_MOST_STEPS:,} steps to read")
+
+    def take(self, count: int) -> memoryview:
+        if count < 0 or count > len(self.content) - self.at:
+            raise Damaged(f"it ends too early, after {len(self.content):,} bytes")
+        self.at += count
+        return self.content[self.at - count : self.at]
+
+    def number(self, form: str) -> int:
+        return int(struct.unpack(form, self.take(struct.calcsize(form)))[0])
+
+    def line(self) -> str:
+        for length in range(min(200, len(self.content) - self.at)):
+            if self.content[self.at + length] == 0x0A:
+                return bytes(self.take(length + 1))[:-1].decode("utf-8", "replace")
+        raise Damaged("it names something without an end")
+
+    def pop(self) -> Any:
+        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
+            raise Damaged("its steps do not fit together")
+        return self.stack.pop()
+
+    def top(self) -> Any:
+        value = self.pop()
+        self.stack.append(value)
+        return value
+
+    def since_mark(self) -> list[Any]:
+        if not self.marks:
+            raise Damaged("its steps do not fit together")
+        start = self.marks.pop()
+        values = self.stack[start:]
+        del self.stack[start:]
+        return values
+
+    def last(self, count: int) -> tuple[Any, ...]:
+        return tuple(reversed([self.pop() for _ in range(count)]))
+
+    def hold(self, count: int) -> None:
+        """Counts bytes that are made; all together they are no more than the file has."""
+        self.made += count
+        if self.made > len(self.content):
+            raise Refused(f"it would make more bytes than the {len(self.content):,} that it has")
+
+
+def is_shape(shape: object) -> bool:
+    """Whether numpy can have an array of this shape, should it be empty too.
+
+    >>> is_shape((0, 3)), is_shape((0, 2**62))
+    (True, False)
+    """
+    if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
+        return False
+    return bool(prod(max(n, 1) for n in shape) <= _MOST_VALUES)
+
+
+def _text(machine: Machine, form: str) -> str:
+    try:
+        return str(machine.take(machine.number(form)), "utf-8")
+    except UnicodeDecodeError as error:
+        raise Damaged("a name in it is no text") from error
+
+
+def _memoized(machine: Machine, key: int) -> Any:
+    if key not in machine.memo:
+        raise Damaged("it refers to what it does not hold")
+    return machine.memo[key]
+
+
+def _stack_word(machine: Machine) -> Word:
+    module, name = machine.last(2)
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise Refused("it names a module by something that is no text")
+    return _word(module, name)
+
+
+def _line_word(machine: Machine) -> Word:
+    module = machine.line()
+    return _word(module, machine.line())
+
+
+def _word(module: str, name: str) -> Word:
+    if f"{module} {name}" not in _WORDS:
+        raise Refused(f"it would run {module.replace('__builtin__', 'builtins')}.{name} when loaded"[:200])
+    return Word(_WORDS[f"{module} {name}"])
+
+
+def _append(machine: Machine, values: list[Any]) -> None:
+    into = machine.top()
+    if not isinstance(into, list):
+        raise Refused("it appends to what is no list")
+    into.extend(values)
+
+
+def _set(machine: Machine, values: list[Any]) -> None:
+    into = machine.top()
+    if not isinstance(into, dict) or len(values) % 2:
+        raise Refused("it sets items of what is no dict")
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        if not isinstance(key, str | memoryview):
+            raise Refused("a key in it is no text")
+        into[_plain(key)] = value
+
+
+def _reduce(machine: Machine) -> Any:
+    called, args = machine.last(2)
+    if not isinstance(called, Word) or not isinstance(args, tuple):
+        raise Refused("it calls what is no name")
+    return _CALLS[called.name](machine, args)
+
+
+def _build(machine: Machine) -> None:
+    state = machine.pop()
+    built = machine.top()
+    if isinstance(built, Kind):
+        _set_order(built, state)
+    elif isinstance(built, Array) and built.kind is None and isinstance(state, tuple) and len(state) in (4, 5):
+        _fill(machine, built, *state[-4:])
+    else:
+        raise Refused("it sets the state of what is no new array")
+
+
+def _set_order(kind: Kind, state: object) -> None:
+    plain = isinstance(state, tuple) and len(state) == 8 and state[2:] == (None, None, None, -1, -1, 0)
+    order = _plain(state[1]) if isinstance(state, tuple) and len(state) > 1 else ""
+    if not plain or kind.order or order not in ("<", ">", "=", "|"):
+        raise Refused("it holds arrays of something else than plain numbers")
+    kind.order = order
+
+
+def _fill(machine: Machine, array: Array, shape: Any, kind: Any, fortran: Any, content: Any) -> None:
+    if not isinstance(kind, Kind) or not kind.order or not isinstance(content, memoryview | bytes):
+        raise Refused("it holds arrays of something else than plain numbers")
+    if not is_shape(shape):
+        raise Refused("an array in it declares a shape that no array has")
+    declared = prod(shape) * int(kind.code[1:])
+    if declared != len(content):
+        raise Refused(f"an array in it declares {declared:,} bytes, and has {len(content):,}")
+    machine.hold(declared)
+    array.kind, array.shape, array.fortran, array.content = kind, shape, bool(fortran), content
+
+
+def _new_array(machine: Machine, args: tuple[Any, ...]) -> Array:
+    if len(args) != 3 or args[0] != Word("ndarray") or args[1] != (0,):
+        raise Refused("it makes an array of another type than numpy's")
+    return Array()
+
+
+def _array_of_buffer(machine: Machine, args: tuple[Any, ...]) -> Array:
+    if len(args) != 4 or args[3] not in ("C", "F"):
+        raise Refused("it makes an array of something else than bytes")
+    content, kind, shape, order = args
+    array = Array()
+    _fill(machine, array, shape, kind, order == "F", content)
+    return array
+
+
+def _kind(machine: Machine, args: tuple[Any, ...]) -> Kind:
+    code = _plain(args[0]) if args else ""
+    if len(args) > 3 or code not in _KINDS:
+        raise Refused("it holds arrays of something else than plain numbers")
+    return Kind(code)
+
+
+def _encoded(machine: Machine, args: tuple[Any, ...]) -> bytes:
+    if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
+        raise Refused("it encodes text in a way that arrays do not need")
+    machine.hold(len(args[0]))
+    try:
+        return args[0].encode("latin1")
+    except UnicodeEncodeError as error:
+        raise Damaged("bytes in it are no bytes") from error
+
+
+def _no_bytes(machine: Machine, args: tuple[Any, ...]) -> bytes:
+    if args:
+        raise Refused("it makes bytes of a size of its own")
+    return b""
+
+
+def _same_tuple(machine: Machine, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(args) != 1 or not isinstance(args[0], tuple):
+        raise Refused("it makes a tuple of what is none")
+    return args[0]
+
+
+def _no_items(machine: Machine, args: tuple[Any, ...]) -> dict[str, Any]:
+    if args:
+        raise Refused("it makes a dict of what is none")
+    return {}
+
+
+def _not_called(machine: Machine, args: tuple[Any, ...]) -> Any:
+    raise Refused("it calls the type of arrays itself")
+
+
+def _plain(text: object) -> str:
+    """Text; that of Python 2 is bytes."""
+    if isinstance(text, memoryview | bytes):
+        return bytes(text[:1000]).decode("latin1")
+    return text if isinstance(text, str) else ""
+
+
+def _unknown(opcode: bytes) -> Exception:
+    if opcode in _REFUSED:
+        return Refused(_REFUSED[opcode])
+    return Damaged("it is no pickle" if opcode.isascii() else "a step in it is none of pickle's")
+
+
+_CALLS: Mapping[str, Callable[[Machine, tuple[Any, ...]], Any]] = {
+    "array": _new_array,
+    "buffer": _array_of_buffer,
+    "kind": _kind,
+    "encode": _encoded,
+    "bytes": _no_bytes,
+    "tuple": _same_tuple,
+    "dict": _no_items,
+    "ndarray": _not_called,
+}
+
+_WORDS = {
+    "numpy.core.multiarray _reconstruct": "array",
+    "numpy._core.multiarray _reconstruct": "array",
+    "numpy.core.numeric _frombuffer": "buffer",
+    "numpy._core.numeric _frombuffer": "buffer",
+    "numpy ndarray": "ndarray",
+    "numpy dtype": "kind",
+    "_codecs encode": "encode",
+    "__builtin__ bytes": "bytes",
+    "builtins bytes": "bytes",
+    "__builtin__ tuple": "tuple",
+    "builtins tuple": "tuple",
+    "collections OrderedDict": "dict",
+}
+
+_PUSHED: Mapping[bytes, Callable[[Machine], Any]] = {
+    b"N": lambda machine: None,
+    b"\x88": lambda machine: True,
+    b"\x89": lambda machine: False,
+    b")": lambda machine: (),
+    b"]": lambda machine: [],
+    b"}": lambda machine: {},
+    b"J": lambda machine: machine.number("<i"),
+    b"K": lambda machine: machine.number("<B"),
+    b"M": lambda machine: machine.number("<H"),
+    b"\x8a": lambda machine: int.from_bytes(machine.take(machine.number("<B")), "little", signed=True),
+    b"G": lambda machine: struct.unpack(">d", machine.take(8))[0],
+    b"X": lambda machine: _text(machine, "<I"),
+    b"\x8c": lambda machine: _text(machine, "<B"),
+    b"\x8d": lambda machine: _text(machine, "<Q"),
+    b"B": lambda machine: machine.take(machine.number("<I")),
+    b"C": lambda machine: machine.take(machine.number("<B")),
+    b"\x8e": lambda machine: machine.take(machine.number("<Q")),
+    b"\x96": lambda machine: machine.take(machine.number("<Q")),
+    b"T": lambda machine: machine.take(machine.number("<i")),
+    b"U": lambda machine: machine.take(machine.number("<B")),
+    b"h": lambda machine: _memoized(machine, machine.number("<B")),
+    b"j": lambda machine: _memoized(machine, machine.number("<I")),
+    b"t": lambda machine: tuple(machine.since_mark()),
+    b"l": lambda machine: machine.since_mark(),
+    b"\x85": lambda machine: machine.last(1),
+    b"\x86": lambda machine: machine.last(2),
+    b"\x87": lambda machine: machine.last(3),
+    b"c": _line_word,
+    b"\x93": _stack_word,
+    b"R": _reduce,
+}
+
+_DONE: Mapping[bytes, Callable[[Machine], object]] = {
+    b"\x80": lambda machine: machine.take(1),  # the protocol
+    b"\x95": lambda machine: machine.take(8),  # a frame
+    b"(": lambda machine: machine.marks.append(len(machine.stack)),
+    b"0": Machine.pop,
+    b"1": Machine.since_mark,
+    b"q": lambda machine: machine.memo.update({machine.number("<B"): machine.top()}),
+    b"r": lambda machine: machine.memo.update({machine.number("<I"): machine.top()}),
+    b"\x94": lambda machine: machine.memo.update({len(machine.memo): machine.top()}),
+    b"a": lambda machine: _append(machine, [machine.pop()]),
+    b"e": lambda machine: _append(machine, machine.since_mark()),
+    b"s": lambda machine: _set(machine, list(machine.last(2))),
+    b"u": lambda machine: _set(machine, machine.since_mark()),
+    b"b": _build,
+}
+
+_REFUSED: Mapping[bytes, str] = {
+    **dict.fromkeys((b"P", b"Q"), "it refers to objects outside of the file"),
+    **dict.fromkeys((b"\x82", b"\x83", b"\x84"), "it takes code from the registry of extensions"),
+    **dict.fromkeys((b"i", b"o", b"\x81", b"\x92"), "it builds objects of classes"),
+    **dict.fromkeys((b"\x97", b"\x98"), "its arrays are outside of the file"),
+    **dict.fromkeys((b"2", b"\x8b", b"\x8f", b"\x90", b"\x91"), "it holds what arrays by name do not need"),
+    **dict.fromkeys(
+        (b"d", b"I", b"L", b"F", b"S", b"V", b"p", b"g"), "it is written as text, which no file of weights is"
+    ),
+}

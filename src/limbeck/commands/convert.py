@@ -1,0 +1,210 @@
+"""limbeck convert: weights of others as a checkpoint of limbeck's, and back."""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from tyro.conf import Positional, arg
+
+from limbeck.checkpoints import foreign, paddle
+from limbeck.checkpoints.card import CARD, WEIGHTS, Card, find, is_checkpoint, read_card, save, versions
+from limbeck.checkpoints.conversion import Conversion
+from limbeck.checkpoints.pdparams import SUFFIX, Values, read_pdparams, write_pdparams
+from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
+from limbeck.checkpoints.weights import read_contents, read_weights
+from limbeck.classification.names import imagenet_names, numbered
+from limbeck.console import console, progress
+from limbeck.errors import CheckpointError, OptionError, RunError, counted
+
+To = Literal["limbeck", "paddle", "paddle-detection"]
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Weights of Paddle's (.pdparams), timm's or torchvision's (.pth, .safetensors) as a checkpoint, and back."""
+
+    source: Annotated[Positional[str], arg(metavar="FILE")]
+    """The file of weights; with --to, a run or a checkpoint folder."""
+    out: str
+    """The checkpoint folder to make; with --to, the .pdparams file."""
+    to: To = "limbeck"
+    """paddle: as PaddleClas names its tensors; paddle-detection: a backbone for PaddleDetection."""
+    architecture: str = ""
+    """The network, where the file does not tell it from another (default: recognised from names and shapes)."""
+    classes: tuple[str, ...] = ()
+    """The names of its classes, or a file of them, one a line (default: ImageNet's where there are 1,000)."""
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    to: To = "limbeck",
+    architecture: str = "",
+    classes: str | Path | Iterable[str] = (),
+) -> Path:
+    """A file of foreign weights as a checkpoint that `limbeck.load` takes; or a checkpoint as a file of Paddle's."""
+    named = (str(classes),) if isinstance(classes, str | Path) else tuple(classes)
+    return run(Convert(str(source), str(out), to, architecture, named))
+
+
+def run(options: Convert) -> Path:
+    return _to_limbeck(options) if options.to == "limbeck" else _to_paddle(options)
+
+
+def _to_limbeck(options: Convert) -> Path:
+    source, out = Path(options.source).expanduser(), Path(options.out).expanduser()
+    if source.is_dir():
+        raise OptionError(
+            f"{source} is a folder",
+            expected="a file of weights",
+            hint=f"{_again(options)} --to paddle, for the way back",
+        )
+    with progress("converting", 3) as advance:
+        found = _recognised(source, options.architecture)
+        advance()
+        names = _class_names(options.classes, found)
+        digest = _digest(source)
+        again = _check_out(out, digest)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what a file has not begins anew, and the same each time
+            model = found.build(str(source))
+        advance()
+        provenance = {
+            "converted_from": source.name,
+            "sha256": digest,
+            "family": found.family,
+            "definition": found.definition,
+            "notes": list(found.notes),
+            "versions": versions(),
+        }
+        save(out, model, Card(vars(found.architecture), names, found.preprocess, provenance))
+        advance()
+    _tell(source, out, found, again)
+    return out
+
+
+def _recognised(source: Path, architecture: str) -> Conversion:
+    if source.suffix == SUFFIX:
+        return paddle.recognise(read_pdparams(source), str(source), architecture)
+    contents = read_contents(source)
+    return foreign.recognise(contents, source, _digest(source), architecture)
+
+
+def _digest(source: Path) -> str:
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_out(out: Path, digest: str) -> bool:
+    """Whether the same file was converted to this place before; an error where something else is there."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if is_checkpoint(out) and find(out) == out and read_card(out).provenance.get("sha256") == digest:
+        return True
+    raise RunError(
+        f"{out} is there, and no conversion of this file",
+        expected="a place for the checkpoint",
+        hint="--out with another name",
+    )
+
+
+def _class_names(given: tuple[str, ...], found: Conversion) -> tuple[str, ...]:
+    names = given
+    if len(given) == 1 and Path(given[0]).expanduser().is_file():
+        names = _names_in(Path(given[0]).expanduser())
+    elif len(given) == 1 and Path(given[0]).suffix in (".txt", ".json", ".names"):
+        raise OptionError(f"no file of class names at {given[0]}", expected="a name a line", hint="--classes FILE")
+    if not names:
+        return imagenet_names(found.classes) or numbered(found.classes)
+    if len(names) != found.classes:
+        raise OptionError(
+            f"--classes names {counted(len(names), 'class', 'classes')}, and the head has {found.classes:,}",
+            expected=f"{found.classes:,} names, in the head's order" if found.classes else "no names: there is no head",
+            hint="--classes FILE, a name a line" if found.classes else "the same line without --classes",
+        )
+    return names
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    """A JSON list or object of numbers, or lines; a number that counts the lines is no part of the name."""
+    text = file.read_text("utf-8")
+    if file.suffix == ".json":
+        content = json.loads(text)
+        return tuple(map(str, content.values() if isinstance(content, dict) else content))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if all(re.match(rf"{number}[\s:,]", line) for number, line in enumerate(lines)):
+        lines = [re.sub(r"^\d+[\s:,]+", "", line) for line in lines]
+    return tuple(lines)
+
+
+def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
+    name, classes = found.architecture.full_name, counted(found.classes, "class", "classes")
+    head = f"with {classes}" if found.classes else "without a head"
+    console.print(f"{source.name}: {found.family}'s weights of {name} {head}", markup=False)
+    console.print(f"definition: {found.definition}'s", markup=False)
+    console.print(f"used: {counted(len(found.weights), 'tensor')}", markup=False)
+    for each, what in found.dropped.items():
+        console.print(f"dropped: {each} ({what})", markup=False)
+    if found.drawn:
+        console.print(f"begin anew: {', '.join(found.drawn)}", markup=False)
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False)
+    console.print(f"checkpoint: {out}" + (", converted again" if again else ""), markup=False)
+    place = shlex.quote(str(out))
+    if found.classes:
+        console.print(f"next: limbeck evaluate {place} --images PHOTOS_IN_CLASS_FOLDERS", markup=False)
+    else:
+        console.print(f"next: limbeck finetune {place} --images PHOTOS_IN_CLASS_FOLDERS --out RUN", markup=False)
+
+
+def _to_paddle(options: Convert) -> Path:
+    folder, out = find(Path(options.source).expanduser()), Path(options.out).expanduser()
+    if options.architecture or options.classes:
+        raise OptionError(
+            f"--to {options.to} with {'--architecture' if options.architecture else '--classes'}",
+            expected="a checkpoint, which knows its network and its classes",
+            hint="the same line without it",
+        )
+    card, weights = read_card(folder), read_weights(folder / WEIGHTS)
+    network = paddle.network_of(card.build_from())
+    if network is None:
+        raise CheckpointError(
+            f"{card.build_from().full_name} of {folder / CARD} is none of the reference's networks",
+            expected=", ".join(NETWORKS),
+            hint="--student with one of these names, to distil one that Paddle reads",
+        )
+    spelling = CLAS if options.to == "paddle" else DETECTION
+    tensors, left = paddle.respelt(network, spelling, card.build_from(), weights)
+    same = out.is_file() and _is_same(out, tensors)
+    if out.exists() and not same:
+        raise RunError(f"{out} is there", expected="a place for the file", hint="--out with another name")
+    if not same:
+        write_pdparams(out, tensors)
+    name = NETWORKS[network].name
+    console.print(f"{folder}: {name}, {counted(len(tensors), 'tensor')} as {spelling} names them", markup=False)
+    if left:
+        console.print(f"left out: {', '.join(left)} (a detector's backbone has no head)", markup=False)
+    console.print(f"written: {out}" + (", as it was" if same else ""), markup=False)
+    option = "Global.pretrained_model" if spelling == CLAS else "pretrain_weights"
+    stem = out.with_suffix("") if spelling == CLAS else out
+    console.print(f"next: {option}={stem} in {spelling}, or paddle.load('{out}')", markup=False)
+    return out
+
+
+def _is_same(out: Path, tensors: dict[str, Values]) -> bool:
+    try:
+        there = read_pdparams(out).tensors
+    except CheckpointError:
+        return False
+    return list(there) == list(tensors) and all((there[name] == values).all() for name, values in tensors.items())
+
+
+def _again(options: Convert) -> str:
+    return shlex.join(["limbeck", "convert", options.source, "--out", options.out])
