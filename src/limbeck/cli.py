@@ -54,6 +54,11 @@ COMMANDS = {
         "limbeck.commands.doctor:run",
         "what is wrong with a data set: files, duplicates, leaks, labels",
     ),
+    "convert": Command(
+        "limbeck.commands.convert:Convert",
+        "limbeck.commands.convert:run",
+        "weights of Paddle, timm or torchvision as a checkpoint, and back",
+    ),
     "export": Command(
         "limbeck.commands.export:Export", "limbeck.commands.export:run", "a run as an ONNX file, compared on photos"
     ),
