@@ -30,6 +30,12 @@ COMMANDS = {
         "pour a teacher into a student, with photos that need no labels",
         start="limbeck.commands.distill:starting_point",
     ),
+    "finetune": Command(
+        "limbeck.ssld.finetune_options:Finetune",
+        "limbeck.commands.finetune:run",
+        "go on with a model on labelled photos, of the same classes or of your own",
+        start="limbeck.commands.finetune:starting_options",
+    ),
     "teach": Command(
         "limbeck.ssld.teach_options:Teach",
         "limbeck.commands.teach:run",
@@ -61,6 +67,9 @@ COMMANDS = {
     ),
     "export": Command(
         "limbeck.commands.export:Export", "limbeck.commands.export:run", "a run as an ONNX file, compared on photos"
+    ),
+    "recipes": Command(
+        "limbeck.commands.recipes:Recipes", "limbeck.commands.recipes:run", "the paper's settings by name"
     ),
     "study": Command(
         "limbeck.commands.study_options:Study",

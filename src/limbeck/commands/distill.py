@@ -13,21 +13,24 @@ import torch
 from torch import nn
 
 from limbeck.checkpoints.loaded import Loaded, load
-from limbeck.commands.finish import Compare, finish, ship
+from limbeck.commands.finish import Compare, finish, is_best, ship
 from limbeck.commands.report import Report, doubt
 from limbeck.console import console, duration
 from limbeck.errors import Interrupted, LimbeckError, NonFiniteLoss, OptionError, RunError, counted, unknown_name
 from limbeck.files import FULL
-from limbeck.recipes import RECIPES
+from limbeck.recipes import RECIPES, running
+from limbeck.ssld import answers
 from limbeck.ssld.anchor import anchored
 from limbeck.ssld.devices import start_ranks
-from limbeck.ssld.folder import resume_command, settle_options
+from limbeck.ssld.finetune_options import told as finetuned
+from limbeck.ssld.folder import settle_options
 from limbeck.ssld.job import Job, prepare
 from limbeck.ssld.lock import only_here
 from limbeck.ssld.options import Distill, from_json, in_python, known, typed, validate
-from limbeck.ssld.probe import accuracy
+from limbeck.ssld.resuming import resume_command
 from limbeck.tables import look_up
 from limbeck.training import trackers
+from limbeck.training.log import read_metrics
 from limbeck.training.loop import fit
 from limbeck.training.ranks import Ranks
 from limbeck.training.state import read_progress
@@ -91,8 +94,9 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     `module` is a teacher from Python; `compare` makes the rows of the report's comparison.
     """
     options = settle_options(asked)
+    running.check(options)
     validate(options)
-    options = anchored(options)
+    options = anchored(running.scaled(options))
     ranks = start_ranks(options.device, options.track, Path(options.out))
     started = time.monotonic()
     try:
@@ -164,13 +168,17 @@ def train(job: Job) -> tuple[nn.Module, Report]:
     done = read_progress(job.run).done
     if done == plan.steps:
         name = shlex.quote(str(job.options.out))
-        text = f"this run is finished; to train its student further, name it in a new one: --student {name} --out OTHER"
+        other = (
+            f"limbeck finetune {name} --out OTHER"
+            if job.options.verb == "finetune"
+            else f"--student {name} --out OTHER"
+        )
+        text = f"this run is finished; to train its student further, name it in a new one: {other}"
         console.print(text, markup=False)
     elif done:
         console.print(f"going on after step {done:,}")
-    console.print(
-        f"{settings(job.options)}; the rest is the recipe's, all of it in {job.run / 'config.json'}", markup=False
-    )
+    whose = "as the command has it" if job.options.verb == "finetune" else "the recipe's"
+    console.print(f"{settings(job.options)}; the rest is {whose}, all of it in {job.run / 'config.json'}", markup=False)
     names = [name for name in job.options.track if name != "none"]
     trackers.start(ranks, names, job.run, _flat(job), done)
 
@@ -180,15 +188,19 @@ def train(job: Job) -> tuple[nn.Module, Report]:
 
     def evaluate(model: nn.Module, done: int) -> dict[str, float]:
         numbers: dict[str, float] = {}
+        seen: answers.Answers | None = None
         if job.probe is not None:
             report.seen = job.probe.look(model, job.inputs, ranks.device, job.feed.workers, ranks.rank, ranks.world)
             numbers |= job.probe.numbers(report.seen, ranks)
         if job.evaluation is not None:
             data = job.evaluation
-            numbers |= accuracy(model, job.inputs, data.photos, data.truth, ranks, job.feed.workers)
+            seen = answers.look(model, job.inputs, data, ranks.device, job.feed.workers, ranks.rank, ranks.world)
+            numbers |= answers.numbers(seen, ranks)
         ensure_sound(model, numbers, done)
         if ranks.first:
             ship(job, model, done, numbers | report.beside)
+            if not job.options.best or ("top1" in numbers and is_best(read_metrics(job.run), done, numbers["top1"])):
+                report.answers = seen
             report.update(done, numbers)
         return numbers
 
@@ -222,6 +234,8 @@ def settings(options: Distill) -> str:
     >>> settings(replace(starting_point(), lr=0.2, views=4))
     '--recipe ssld_small --lr 0.2 --views 4'
     """
+    if options.verb == "finetune":
+        return finetuned(options)
     recipe = starting_point(options.recipe)
     changed = [name for name in vars(options) if getattr(options, name) != getattr(recipe, name)]
     told = ["recipe", *(name for name in changed if name not in (*_TOLD_ELSEWHERE, "recipe"))]

@@ -2,19 +2,23 @@
 
 import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.checkpoints.card import read_card, save
+from limbeck.checkpoints.loaded import load
 from limbeck.commands.report import Report, latest, lost_photos
 from limbeck.console import console
 from limbeck.errors import counted
 from limbeck.report.page import Compared
+from limbeck.ssld.answers import look
 from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
+from limbeck.ssld.student import checkpoint_of
 from limbeck.training.log import read_metrics
 
 Compare = Callable[[Job, nn.Module], Sequence[Compared]]
@@ -24,7 +28,10 @@ _TIMED_SECONDS = 1.0
 
 
 def ship(job: Job, model: nn.Module, done: int, numbers: dict[str, Any]) -> None:
-    """Write the student as it is now: weights, and the card that tells where they come from."""
+    """Write the model as it is now: weights, and the card that tells where they come from.
+
+    Where the best is kept, that is latest/, and student/ too if no earlier evaluation was better.
+    """
     options, teaching = job.options, job.teaching
     provenance = {
         "teacher": teaching.facts.description if teaching else None,
@@ -32,6 +39,7 @@ def ship(job: Job, model: nn.Module, done: int, numbers: dict[str, Any]) -> None
         "teacher_licence": teaching.facts.licence if teaching else None,
         "images": len(job.feed.photos),
         "images_fingerprint": job.images.fingerprint(),
+        "started_from": options.student if checkpoint_of(options) or options.student_weights else None,
         "loss": options.loss,
         "steps": done,
         "of_steps": job.plan.steps,
@@ -39,7 +47,20 @@ def ship(job: Job, model: nn.Module, done: int, numbers: dict[str, Any]) -> None
         "seed": options.seed,
         "versions": environment()["packages"],
     }
-    job.student.ship(job.run, model, job.classes, provenance, numbers)
+    folders = ["student"]
+    if options.best and "top1" in numbers:
+        folders = ["latest", "student"] if is_best(read_metrics(job.run), done, numbers["top1"]) else ["latest"]
+    for folder in folders:
+        job.student.ship(job.run / folder, model, job.classes, provenance, numbers)
+
+
+def is_best(history: Sequence[Mapping[str, Any]], done: int, top1: float) -> bool:
+    """Whether no evaluation before this one was better; of equals the later one counts.
+
+    >>> is_best([{"step": 1, "top1": 0.5}, {"step": 2, "top1": 0.7}], 3, 0.6)
+    False
+    """
+    return all(top1 >= record["top1"] for record in history if "top1" in record and record["step"] < done)
 
 
 def finish(job: Job, model: nn.Module, report: Report, compare: Compare | None = None) -> None:
@@ -51,6 +72,8 @@ def finish(job: Job, model: nn.Module, report: Report, compare: Compare | None =
         report.teacher = replace(report.teacher, images_per_second=teacher_speed(job))
     speed = {"images_per_second": report.student.images_per_second}
     ship(job, model, job.plan.steps, numbers | report.beside | speed)
+    if job.evaluation is not None:
+        measure_shipped(job, model, report, speed)
     lost = lost_photos(job)
     if lost:
         console.print(f"{counted(len(lost), 'photo')} could not be read any more: others took the place")
@@ -60,6 +83,18 @@ def finish(job: Job, model: nn.Module, report: Report, compare: Compare | None =
         report.seen = job.probe.look(model, job.inputs, job.ranks.device, job.feed.workers)
     path = report.finished(compare(job, model) if compare else ())
     console.print(f"student {job.run / 'student'}, report {path}", markup=False)
+
+
+def measure_shipped(job: Job, model: nn.Module, report: Report, speed: dict[str, float | None]) -> None:
+    """What the shipped model answers to the labelled photos, where that is not known: the best was an earlier one."""
+    folder, known = job.run / "student", report.answers
+    card = read_card(folder)
+    if card.provenance["steps"] != job.plan.steps:
+        model = load(folder, device=str(job.ranks.device)).model
+        save(folder, model, replace(card, metrics={**card.metrics, **speed}))
+    if known is None or job.ranks.world > 1:
+        assert job.evaluation is not None
+        report.answers = look(model, job.inputs, job.evaluation, job.ranks.device, job.feed.workers)
 
 
 def student_speed(job: Job, model: nn.Module) -> float:

@@ -18,9 +18,11 @@ from limbeck.records import Skipped, SoftLabels
 from limbeck.report.interval import FEW
 from limbeck.report.page import Compared, HeldOut, ModelFacts, Page, Unfinished, write_report
 from limbeck.report.thumbnail import SIDE, thumbnail
-from limbeck.ssld.folder import environment, resume_command
+from limbeck.ssld.answers import Answers
+from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
 from limbeck.ssld.probe import TOP, Seen, teacher_accuracy
+from limbeck.ssld.resuming import resume_command
 from limbeck.training.log import read_metrics
 from limbeck.training.state import read_progress
 
@@ -35,6 +37,7 @@ class Report:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.seen: Seen | None = None
+        self.answers: Answers | None = None  # of the shipped model, to the labelled photos that it is measured on
         self.student = student_facts(job)
         self.teacher = teacher_facts(job)
         self._thumbnails: dict[int, bytes | None] = {}

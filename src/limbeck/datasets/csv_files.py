@@ -79,12 +79,20 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
 
 def _rows(tree: Tree, name: str, troubles: list[Trouble]) -> list[list[str]]:
     try:
-        text = tree.text(name)
-        delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter(text)
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True) if any(row)]
+        return table_of(tree.text(name), name)
     except (csv.Error, OSError) as error:
         troubles.append(Trouble("unreadable-labels", name, f"not readable as CSV: {error}"))
         return []
+
+
+def table_of(text: str, name: str) -> list[list[str]]:
+    """The rows of a csv file, the names of the columns first: made up where a file begins with an image.
+
+    >>> table_of("a.jpg;cat", "labels.csv")
+    [['path', 'label'], ['a.jpg', 'cat']]
+    """
+    delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter(text)
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True) if any(row)]
     if rows and any(cell.lower().endswith(IMAGES) for cell in rows[0]):
         first = next(at for at, cell in enumerate(rows[0]) if cell.lower().endswith(IMAGES))
         names = [f"column {at + 1}" for at in range(len(rows[0]))]
@@ -103,7 +111,7 @@ def _delimiter(text: str) -> str:
 
 
 def _columns(table: Sequence[Sequence[str]]) -> Columns | None:
-    names = [cell.strip().lower().replace(" ", "_") for cell in table[0]]
+    names = [_spelt(cell) for cell in table[0]]
     at = {name: place for place, name in reversed(list(enumerate(names)))}
     image = next((at[name] for name in _IMAGE if name in at), -1)
     if image < 0:
@@ -121,6 +129,19 @@ def _columns(table: Sequence[Sequence[str]]) -> Columns | None:
         next((at[name] for name in ("bbox", "box") if name in at), -1),
         (at[size[0]], at[size[1]]) if size else (-1, -1),
     )
+
+
+def image_and_label(names: Sequence[str]) -> tuple[int, int]:
+    """The columns that hold an image and its class, by their names; -1 where there is none.
+
+    >>> image_and_label(["Species", "File Name"]), image_and_label(["a", "b"])
+    ((1, 0), (-1, -1))
+    """
+    columns = _columns([names])
+    if columns is not None:
+        return columns.image, columns.label
+    spelt = [_spelt(name) for name in names]
+    return -1, next((spelt.index(name) for name in _LABEL if name in spelt), -1)
 
 
 def _names_images(table: Sequence[Sequence[str]], columns: Columns, lookup: Lookup) -> bool:
@@ -199,6 +220,10 @@ def _thing(row: Sequence[str], line: int, columns: Columns) -> Thing | None:
         (left, top, left + right, top + bottom) if columns.sides or columns.packed >= 0 else (left, top, right, bottom)
     )
     return Thing(label, box=box, place=place)
+
+
+def _spelt(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
 
 
 def _cell(row: Sequence[str], place: int) -> str:

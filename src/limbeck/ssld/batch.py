@@ -12,6 +12,21 @@ from limbeck.records import SoftLabels, moved
 
 
 @dataclass(frozen=True)
+class Mixed:
+    """What the photos of a batch are mixed with: others, their classes, and the share that each keeps of itself."""
+
+    images: Tensor  # uint8 [B, 3, S, S]
+    truth: Tensor  # int64 [B]
+    share: Tensor  # float32 [B], 1/2 to 1
+
+    def to(self, device: torch.device) -> "Mixed":
+        return Mixed(moved(self.images, device), moved(self.truth, device), moved(self.share, device))
+
+    def __getitem__(self, rows: slice) -> "Mixed":
+        return Mixed(self.images[rows], self.truth[rows], self.share[rows])
+
+
+@dataclass(frozen=True)
 class PhotoBatch:
     """Views of photos, with what is known of their labels.
 
@@ -28,6 +43,7 @@ class PhotoBatch:
     hit: Tensor | None = None
     whole: bool = False
     truth: Tensor | None = None
+    mixed: Mixed | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -43,10 +59,10 @@ class PhotoBatch:
         def there(value: Any) -> Any:
             return moved(value, device) if isinstance(value, Tensor) else value.to(device)
 
-        return self._each(there, ("images", "stored", "hit", "truth"))
+        return self._each(there, ("images", "stored", "hit", "truth", "mixed"))
 
     def _each(
-        self, change: Any, names: tuple[str, ...] = ("images", "indices", "numbers", "stored", "hit", "truth")
+        self, change: Any, names: tuple[str, ...] = ("images", "indices", "numbers", "stored", "hit", "truth", "mixed")
     ) -> "PhotoBatch":
         values = {name: getattr(self, name) for name in names}
         return dataclasses.replace(self, **{name: change(v) for name, v in values.items() if v is not None})

@@ -11,6 +11,7 @@ from limbeck.images.reader import Reader
 from limbeck.images.view import ViewPolicy
 from limbeck.records import SoftLabels
 from limbeck.ssld.batch import PhotoBatch
+from limbeck.ssld.mixup import Mixup
 from limbeck.ssld.store import SoftLabelStore
 
 
@@ -30,9 +31,11 @@ class Feed:
         pinned: bool = False,
         store: SoftLabelStore | None = None,
         truth: torch.Tensor | None = None,
+        mixup: Mixup | None = None,
     ) -> None:
         self.photos, self.policy, self.order, self.steps, self.workers = photos, policy, order, steps, workers
         self.rank, self.world, self.pinned, self.store, self.truth = rank, world, pinned, store, truth
+        self.mixup = mixup
         self.lost: dict[int, str] = {}  # photos that could not be read any more, and why
 
     def __call__(self, done: int, replaced: dict[int, int]) -> Generator[PhotoBatch, None, None]:
@@ -42,6 +45,7 @@ class Feed:
             self.lost |= batch.reasons
             if self.store is not None and step % self.order.steps_per_epoch == 0:
                 self.store.refresh()
+            truth = None if self.truth is None else self.truth[batch.indices]
             stored, hit = self._look_up(batch.indices, batch.numbers)
             yield PhotoBatch(
                 batch.images,
@@ -52,7 +56,8 @@ class Feed:
                 stored,
                 hit,
                 whole=hit is not None and bool(hit.all()),
-                truth=None if self.truth is None else self.truth[batch.indices],
+                truth=truth,
+                mixed=self.mixup(batch.images, truth, step, self.rank) if self.mixup and truth is not None else None,
             )
 
     def _look_up(self, indices: torch.Tensor, numbers: torch.Tensor) -> tuple[SoftLabels | None, torch.Tensor | None]:

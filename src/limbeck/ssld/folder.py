@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from limbeck.files import sweep, write_atomically
 from limbeck.ssld.anchor import anchored
 from limbeck.ssld.lock import LOCK, refuse_if_running, unwritable
 from limbeck.ssld.options import Distill, from_json, resumed, to_json
+from limbeck.ssld.resuming import resume_command
 
 PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "simplejpeg", "pyarrow")
 
@@ -25,10 +25,6 @@ PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "p
 def photos_file(run: Path) -> Path:
     """The photos that a run began with: files that vanish later move no other photo from its place."""
     return run / "last" / "manifest.arrow"
-
-
-def resume_command(out: str) -> str:
-    return f"limbeck distill --out {shlex.quote(out)} --resume"
 
 
 def settle_options(asked: Distill) -> Distill:
@@ -77,7 +73,7 @@ def start_folder(options: Distill, asked: Distill) -> Path:
     told = to_json(dataclasses.replace(options, resume=False), dataclasses.replace(asked, resume=False))
     try:
         run.mkdir(parents=True, exist_ok=True)
-        for folder in (run, run / "last", run / "student"):
+        for folder in (run, run / "last", run / "student", run / "latest"):
             sweep(folder)
         write_atomically(run / "config.json", told.encode())
         tell_differences(run)

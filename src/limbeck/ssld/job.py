@@ -1,6 +1,6 @@
 """A run before its first step: every default settled, everything that cannot work told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limbeck.classification.models import count
 from limbeck.console import console
 from limbeck.divergence import divergence
-from limbeck.errors import OptionError
+from limbeck.errors import OptionError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.order import Order
 from limbeck.images.view import ViewPolicy
@@ -21,7 +21,9 @@ from limbeck.ssld.devices import reading_workers, student_precision, teacher_pre
 from limbeck.ssld.feed import Feed
 from limbeck.ssld.folder import start_folder
 from limbeck.ssld.holdout import hold_out
-from limbeck.ssld.labels import Labels, labels_of
+from limbeck.ssld.labelled import Labelled, open_labelled
+from limbeck.ssld.labels import Labels, keep_labels, labels_of
+from limbeck.ssld.mixup import Mixup
 from limbeck.ssld.opening import (
     check_teacher,
     class_names,
@@ -38,7 +40,9 @@ from limbeck.ssld.opening import (
     with_own_copy,
 )
 from limbeck.ssld.options import Distill
+from limbeck.ssld.origin import head_names, origin_of
 from limbeck.ssld.probe import Probe, ask_teacher, epochs_between
+from limbeck.ssld.rates import parameter_rates, tell_rates
 from limbeck.ssld.step import Distance, LabelledStep, LabelSource, SoftLabelStep, StudentInput
 from limbeck.ssld.store import default_keep, encode
 from limbeck.ssld.student import Student, check_student, checkpoint_of, make_student
@@ -79,10 +83,14 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         refuse_foreign(store_root(options))
     spec = name_teacher(options, module) if options.loss != "cross-entropy" else None
     check_student(options)
+    origin = origin_of(options) if spec is None else None
     images = open_images(run_photos(options), options, ranks)
     if options.resume:
         ranks.once(partial(refuse_moved, images))
-    photos, held = hold_out(images, options.probe)
+    labelled = open_labelled(options, images, origin, ranks) if origin else None
+    if labelled:
+        options = labelled.options
+    photos, held = sides(images, options, labelled)
     console.print(tell_found(images, photos, held))
     options = replace(
         options,
@@ -91,22 +99,28 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         if spec is not None and spec.only_float32
         else teacher_precision(options.teacher_precision, ranks.device),
     )
-    labels = labels_of(photos) if spec is None else None
     teaching = open_teacher(options, ranks, spec) if spec else None
-    classes = class_names(teaching, checkpoint_of(options)) if teaching else labels.classes if labels else ()
-    student = make_student(options, classes)
+    if labelled:
+        classes, student = labelled.learned.classes, labelled.student
+    else:
+        classes = class_names(teaching, checkpoint_of(options)) if teaching else ()
+        student = make_student(options, classes)
     check_fit(student)
+    rates = rates_of(student, options)
     order = Order(len(photos), options.batch, options.seed, options.views, options.crops_per_read)
     order.reads(0, ranks.rank, ranks.world)  # a batch that these processes cannot share is told before anything is made
     if not options.steps:
         order.check_epochs(options.epochs)
-    evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
+    if labelled:
+        evaluation = labelled.measured
+    else:
+        evaluation = labels_of(open_images((options.eval,), options, ranks), classes) if options.eval else None
     evaluated = (len(held) if teaching else 0) + (len(evaluation.photos) if evaluation else 0)
     if not options.evaluate_every:
         every = epochs_between(order.steps_per_epoch, options.batch, evaluated)
         options = replace(options, evaluate_every=every)
-    plan = make_plan(options, order.steps_per_epoch)
-    policy = view_policy(options, student.preprocess.size, teaching)
+    plan = make_plan(options, order.steps_per_epoch, rates)
+    policy = view_policy(options, student.preprocess.size, teaching, student.preprocess.interpolation)
     store = open_store(options, policy, teaching, photos.keys) if options.views and teaching else None
     options = replace(options, keep_top=store.stamp.keep if store is not None else 0)
     feed = Feed(
@@ -119,17 +133,20 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         world=ranks.world,
         pinned=ranks.device.type == "cuda",
         store=store,
-        truth=labels.truth if labels else None,
+        truth=labelled.learned.truth if labelled else None,
+        mixup=Mixup(options.mixup, options.seed) if options.mixup else None,
     )
     inputs = StudentInput(student.preprocess, options.precision)
     model = ready(student.model, options, ranks)
-    step: Step = LabelledStep(model, inputs)
+    step: Step = LabelledStep(model, inputs, options.label_smoothing)
     probe = None
     if teaching is not None:
         probe = ranks.once(partial(ask, options, teaching, feed, held))
         step = soft_label_step(options, teaching, feed, model, inputs)
     if ranks.first:
         keep_photos(start_folder(options, asked), images)
+        if labelled:
+            keep_labels(labelled.named, options)
     ranks.wait()
     return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation)
 
@@ -166,10 +183,39 @@ def soft_label_step(
     return SoftLabelStep(model, inputs, distance(options), options.loss.replace("-", "_"), source)
 
 
-def view_policy(options: Distill, size: tuple[int, int], teaching: Teaching | None) -> ViewPolicy:
-    """Views are rendered at the larger of the student's size and the teacher's, and reduced for the other."""
+def sides(images: ImageSet, options: Distill, labelled: Labelled | None) -> tuple[ImageSet, ImageSet]:
+    """The photos to learn from, and those held out of them."""
+    if labelled is None:
+        return hold_out(images, options.probe)
+    held = labelled.measured.photos if labelled.measured and not options.eval else images.take([])
+    return labelled.learned.photos, held
+
+
+def rates_of(student: Student, options: Distill) -> dict[str, float]:
+    """The multipliers of the learning rate by parameter, told where there are any."""
+    if options.tune == "all" and not options.layer_rates:
+        return {}
+    head = head_names(student.architecture)
+    rates = parameter_rates(student.model, head, options.tune, options.layer_rates)
+    if options.tune != "all":
+        learns = sum(rates.get(name, 1.0) > 0 for name, _ in student.model.named_parameters())
+        beside = " and the norm layers" if options.tune == "norms" else ""
+        console.print(f"only the classifier{beside} is trained: {counted(learns, 'tensor')}; the rest stays as it is")
+    if options.layer_rates:
+        console.print(tell_rates(student.model, head, options.layer_rates), markup=False)
+    return rates
+
+
+def view_policy(
+    options: Distill, size: tuple[int, int], teaching: Teaching | None, interpolation: str = "bicubic"
+) -> ViewPolicy:
+    """Views are rendered at the larger of the student's size and the teacher's, and reduced for the other.
+
+    `interpolation` is that of the student's evaluation, which its --test-view is taken with.
+    """
     return ViewPolicy(
         size=max(teaching.facts.size if teaching else 0, *size),
+        centre=interpolation if options.test_view else "",
         scale=options.crop_scale,
         ratio=options.crop_ratio,
         flip=options.flip,
@@ -178,7 +224,7 @@ def view_policy(options: Distill, size: tuple[int, int], teaching: Teaching | No
     )
 
 
-def make_plan(options: Distill, steps_per_epoch: int) -> Plan:
+def make_plan(options: Distill, steps_per_epoch: int, rates: Mapping[str, float]) -> Plan:
     steps = options.steps or options.epochs * steps_per_epoch
     return Plan(
         steps=steps,
@@ -195,6 +241,7 @@ def make_plan(options: Distill, steps_per_epoch: int) -> Plan:
         log_every=options.log_every,
         save_every=options.save_every,
         evaluate_every=options.evaluate_every,
+        rates=rates,
     )
 
 

@@ -3,13 +3,13 @@
 import errno
 import fcntl
 import os
-import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from limbeck.errors import OptionError, RunError
+from limbeck.ssld.resuming import resume_command
 
 LOCK = "lock"
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -102,5 +102,5 @@ def _running(run: Path, holder: str, again: str) -> RunError:
     return RunError(
         f"another process (pid {process or 'not known'}{elsewhere}) is running in {run}",
         expected="one process at a time in a folder",
-        hint=f"another --out; or {stop}{again or f'limbeck distill --out {shlex.quote(str(run))} --resume'}",
+        hint=f"another --out; or {stop}{again or resume_command(run)}",
     )

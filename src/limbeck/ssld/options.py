@@ -238,7 +238,7 @@ def typed(name: str, value: object) -> str:
     return f"{flag(name)} {as_typed(value)}".rstrip()
 
 
-def in_python(message: str) -> str:
+def in_python(message: str, table: Mapping[str, dataclasses.Field[Any]] = OPTIONS) -> str:
     """What the options of a message are called as arguments; nothing where there are none.
 
     >>> in_python("--batch 15 with --crops-per-read 2; or --no-check-teacher")
@@ -247,8 +247,8 @@ def in_python(message: str) -> str:
     told = {}
     for no, name in re.findall(r"--(no-)?([a-z][a-z-]*)", message):
         argument = name.replace("-", "_")
-        if argument in OPTIONS:
-            told[argument] = "False" if no else "True" if isinstance(OPTIONS[argument].default, bool) else "..."
+        if argument in table:
+            told[argument] = "False" if no else "True" if isinstance(table[argument].default, bool) else "..."
     return "in Python: " + ", ".join(f"{name}={value}" for name, value in told.items()) if told else ""
 
 

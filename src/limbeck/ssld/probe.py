@@ -143,23 +143,6 @@ def _hands(photos: ImageSet, workers: int) -> int:
     return workers if len(photos) > _FEW else 0
 
 
-def accuracy(
-    student: nn.Module,
-    inputs: StudentInput,
-    photos: ImageSet,
-    truth: Tensor,
-    ranks: Ranks,
-    workers: int,
-) -> dict[str, float]:
-    """Top-1 and top-5 on labelled photos, a share of them on each process."""
-    mine = np.arange(ranks.rank, len(photos), ranks.world)
-    score = Accuracy()
-    for logits, rows in answers_of(student, inputs, photos.take(mine), ranks.device, workers):
-        score.update(logits.cpu(), truth[torch.from_numpy(mine)[rows]])
-    top1, top5, total = ranks.sum((score.first, score.first_five, score.count))
-    return {"top1": top1 / max(1.0, total), "top5": top5 / max(1.0, total)}
-
-
 def teacher_accuracy(teaching: Teaching, photos: ImageSet, truth: Tensor, ranks: Ranks, workers: int) -> Accuracy:
     """The teacher's own top-1 and top-5 on labelled photos, a share of them on each process."""
     mine = np.arange(ranks.rank, len(photos), ranks.world)

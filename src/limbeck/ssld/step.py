@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from limbeck.images.prepare import to_input
 from limbeck.records import Preprocess, SoftLabels
-from limbeck.ssld.batch import PhotoBatch
+from limbeck.ssld.batch import Mixed, PhotoBatch
 from limbeck.step import Step
 from limbeck.training.portions import Portions
 
@@ -32,9 +32,13 @@ class StudentInput:
     precision: str
     portions: Portions = field(default_factory=_portions, compare=False, repr=False)
 
-    def run(self, student: nn.Module, images: Tensor) -> Tensor:
+    def run(self, student: nn.Module, images: Tensor, mixed: Mixed | None = None) -> Tensor:
         """Logits in float32."""
-        pixels = to_input(images, self.preprocess.size, self.preprocess.mean, self.preprocess.std)
+        look = self.preprocess
+        pixels = to_input(images, look.size, look.mean, look.std)
+        if mixed is not None:
+            share = mixed.share[:, None, None, None]
+            pixels = to_input(mixed.images, look.size, look.mean, look.std).lerp(pixels, share)
         with torch.autocast(images.device.type, getattr(torch, self.precision), enabled=self.precision != "float32"):
             logits: Tensor = student(pixels)
         return logits.float()
@@ -63,18 +67,27 @@ class SoftLabelStep(Step):
 
 
 class LabelledStep(Step):
-    """Cross-entropy with true labels: what distillation is compared with."""
+    """Cross-entropy with true labels, `smoothing` of them spread over all classes; photos may be mixed in pairs."""
 
-    def __init__(self, student: nn.Module, inputs: StudentInput) -> None:
+    def __init__(self, student: nn.Module, inputs: StudentInput, smoothing: float = 0.0) -> None:
         super().__init__()
-        self.student, self.inputs = student, inputs
+        self.student, self.inputs, self.smoothing = student, inputs, smoothing
         self.watched: dict[str, Tensor] = {}
 
     def forward(self, batch: PhotoBatch) -> dict[str, Tensor]:
         assert batch.truth is not None
-        logits = self.inputs.run(self.student, batch.images)
-        self.watched = {"accuracy": (logits.argmax(1) == batch.truth).float().mean()}
-        return {"cross_entropy": nn.functional.cross_entropy(logits, batch.truth)}
+        logits = self.inputs.run(self.student, batch.images, batch.mixed)
+        loss, right = self._of(logits, batch.truth)
+        if batch.mixed is not None:
+            other_loss, other_right = self._of(logits, batch.mixed.truth)
+            loss = other_loss.lerp(loss, batch.mixed.share)
+            right = other_right.lerp(right, batch.mixed.share)
+        self.watched = {"accuracy": right.mean()}
+        return {"cross_entropy": loss.mean()}
+
+    def _of(self, logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        loss = nn.functional.cross_entropy(logits, truth, reduction="none", label_smoothing=self.smoothing)
+        return loss, (logits.argmax(1) == truth).float()
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.checkpoints.card import WEIGHTS, Card, find, is_checkpoint, read_card, save
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.classification.models import BUILDERS, Architecture, preprocess_of, size_args
-from limbeck.classification.names import numbered
+from limbeck.classification.models import BUILDERS, Architecture, check_pretrained, preprocess_of, size_args
 from limbeck.console import console
 from limbeck.errors import OptionError, UnknownName
 from limbeck.records import Preprocess
@@ -32,14 +31,14 @@ class Student:
 
     def ship(
         self,
-        run: Path,
+        folder: Path,
         model: nn.Module,
         classes: tuple[str, ...],
         provenance: Mapping[str, Any],
         metrics: Mapping[str, Any],
     ) -> None:
-        """Write the student into its run: weights that plain timm loads, and the card."""
-        save(run / "student", model, Card(vars(self.architecture), classes, self.preprocess, provenance, metrics))
+        """Write the student as a checkpoint: weights that plain timm loads, and the card."""
+        save(folder, model, Card(vars(self.architecture), classes, self.preprocess, provenance, metrics))
 
 
 def make_student(options: Distill, classes: tuple[str, ...]) -> Student:
@@ -47,52 +46,76 @@ def make_student(options: Distill, classes: tuple[str, ...]) -> Student:
 
     That of a run that goes on is not started from weights: its saved state has them all.
     """
+    folder = checkpoint_of(options)
+    if folder:
+        check_classes(read_card(folder).classes, classes)
+    student = blank_student(options, classes)
+    if not goes_on(options):
+        if folder:
+            start(student.model, read_weights(folder / WEIGHTS), str(folder))
+        if options.student_weights == "pretrained":
+            start(student.model, published_weights(options), options.student)
+        elif options.student_weights:
+            start(student.model, read_weights(Path(options.student_weights).expanduser()), options.student_weights)
+    return student
+
+
+def blank_student(options: Distill, classes: tuple[str, ...]) -> Student:
+    """The student with random weights."""
     torch.manual_seed(options.seed)
     args, size = parse_args(options.student_args), options.student_size or None
     folder = checkpoint_of(options)
     if folder:
         card = read_card(folder)
-        check_classes(card.classes, classes)
         architecture = card.build_from()
-        architecture = replace(architecture, args=architecture.args | args)
+        architecture = replace(architecture, args=architecture.args | args | {"num_classes": len(classes)})
         model, preprocess = architecture.build(), card.preprocess
     else:
-        architecture = _named(options.student, classes, args, size)
+        architecture = named_student(options, len(classes))
         model = architecture.build()
         preprocess = preprocess_of(model)
-    if not _goes_on(options):
-        if folder:
-            start(model, folder / WEIGHTS)
-        if options.student_weights:
-            start(model, Path(options.student_weights).expanduser())
     if size:
         preprocess = replace(preprocess, size=(size, size))
+    if options.test_view:
+        preprocess = replace(preprocess, crop=1.0)
     return Student(model, architecture, preprocess)
+
+
+def published_weights(options: Distill) -> Mapping[str, Tensor]:
+    """What the makers of a student that is named publish, with their own head."""
+    size = options.student_size
+    args = (size_args(options.student, size) if size else {}) | parse_args(options.student_args)
+    return Architecture.parse(options.student, args=args).build(pretrained=True).state_dict()
 
 
 def check_student(options: Distill) -> None:
     """Stop at a name or arguments that nobody knows, before anything takes long."""
-    args = parse_args(options.student_args)
+    parse_args(options.student_args)
     if checkpoint_of(options) is None:
-        _named(options.student, numbered(2), args, options.student_size or None)
+        named_student(options, classes=2)
+        if options.student_weights == "pretrained":
+            check_pretrained(Architecture.parse(options.student))
 
 
 def checkpoint_of(options: Distill) -> Path | None:
     """The checkpoint that says what the student is: the run's own where it goes on, else the one that is named."""
     own, named = Path(options.out), Path(options.student).expanduser()
-    if _goes_on(options) and is_checkpoint(own):
+    if goes_on(options) and is_checkpoint(own):
         return find(own)
     return find(named) if is_checkpoint(named) else None
 
 
-def _goes_on(options: Distill) -> bool:
+def goes_on(options: Distill) -> bool:
+    """Whether the run has a saved state, which has all weights."""
     return options.resume and state_file(Path(options.out)).exists()
 
 
-def _named(student: str, classes: tuple[str, ...], args: dict[str, Any], size: int | None) -> Architecture:
+def named_student(options: Distill, classes: int) -> Architecture:
+    """The architecture of a student that is no checkpoint."""
+    student, size = options.student, options.student_size
     try:
-        sized = size_args(student, size) if size else {}
-        return Architecture.parse(student, classes=len(classes), args=sized | args).local()
+        args = (size_args(student, size) if size else {}) | parse_args(options.student_args)
+        return Architecture.parse(student, classes=classes, args=args).local()
     except UnknownName:
         path = Path(student).expanduser()
         if path.exists() or (os.sep in student and student.partition("/")[0] not in BUILDERS):
@@ -100,11 +123,11 @@ def _named(student: str, classes: tuple[str, ...], args: dict[str, Any], size: i
         raise
 
 
-def start(model: nn.Module, weights: Path) -> None:
+def start(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Start a model from weights; a head of another class count begins anew, and that is said."""
-    anew = fit_weights(model, read_weights(weights), str(weights), new_head=True)
+    anew = fit_weights(model, weights, source, new_head=True)
     if anew:
-        console.print(f"{weights} has other classes: {', '.join(anew)} start anew", markup=False)
+        console.print(f"{source} has other classes: {', '.join(anew)} start anew", markup=False)
 
 
 def parse_args(text: str) -> dict[str, Any]:
