@@ -1,5 +1,6 @@
 """The paper's networks in a run: as students, and as a teacher of a file of weights."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from limbeck.backbones import BACKBONES
+from limbeck.backbones.same import SAME_IN_TIMM, definition_of
 from limbeck.checkpoints.backbone import backbone
 from limbeck.checkpoints.loaded import load
-from limbeck.classification.models import build
+from limbeck.classification.models import Architecture, build, outline
 from limbeck.cli import main
 from tests.commands.tiny import line, options
 
@@ -40,3 +42,20 @@ def test_a_teacher_of_the_paper_by_its_name_and_a_file(photos: Path, tmp_path: P
     shipped = load(tmp_path / "run")
     assert len(shipped.classes) == 6
     assert "limbeck/resnet50_vd (teacher.safetensors)" in str(shipped.card.provenance)
+
+
+def test_the_guide_tells_what_is_so(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "backbones.md").read_text()
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in guide.splitlines() if row.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == list(BACKBONES)
+    for name, definition, same, parameters, _ in rows:
+        name = name.strip("`")
+        assert definition == definition_of(name)
+        theirs, args = SAME_IN_TIMM.get(name, ("no", {}))
+        assert same.replace("`", "") == ", ".join([theirs, *(f"{key}={value!r}" for key, value in args.items())])
+        network = outline(Architecture.parse(name))
+        assert parameters == f"{sum(each.numel() for each in network.parameters()) / 1e6:.2f}"
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "run").symlink_to(teacher)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
