@@ -14,11 +14,11 @@ from limbeck.ssld.options import Distill, from_json, in_python, known
 def finetune(model: str | Path = "", *, images: Any = (), out: str | Path = "", **options: Any) -> Loaded:
     """Go on with a model on labelled photos; the options are those of `limbeck finetune`.
 
-    >>> finetune("resnet50d", images="photos", out="run", epochss=1)
+    >>> finetune("resnet50d", images="photos", out="run", lrr=1)
     Traceback (most recent call last):
-    limbeck.errors.OptionError: limbeck.finetune: unknown option 'epochss'
-      expected: epochs
-      try:      epochs in its place
+    limbeck.errors.OptionError: limbeck.finetune: unknown option 'lrr'
+      expected: lr
+      try:      lr in its place
     """
     named = {"model": str(model), "images": images, "out": str(out)}
     given = {name: value for name, value in named.items() if value not in ("", ())}

@@ -9,7 +9,8 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
-from limbeck.classification.models import count
+from limbeck.classification.models import preprocess_of
+from limbeck.classification.sizes import nearest_size, refusal
 from limbeck.console import console
 from limbeck.divergence import divergence
 from limbeck.errors import OptionError, counted
@@ -153,15 +154,16 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
 
 def check_fit(student: Student) -> None:
     """Stop where a student cannot take images of its size, as transformers with fixed patches cannot take all."""
-    try:
-        count(student.model, student.preprocess.size)
-    except AssertionError as error:
-        height, width = student.preprocess.size
-        raise OptionError(
-            f"{student.architecture.name} cannot take images of {height} x {width}: {error}",
-            expected="a size that its patches fill",
-            hint=f"--student-size {32 * max(1, round(height / 32))}",
-        ) from error
+    height, width = student.preprocess.size
+    why = refusal(student.model, (height, width))
+    own = min(preprocess_of(student.model).size)
+    if not why or refusal(student.model, (own, own)) == why:  # what no shape can tell is told by the first step
+        return
+    raise OptionError(
+        f"{student.architecture.name} cannot take images of {height} x {width}: {why}",
+        expected="a size that it can take",
+        hint=f"--student-size {nearest_size(student.model, height, own)}",
+    )
 
 
 def ask(options: Distill, teaching: Teaching, feed: Feed, held: ImageSet) -> Probe | None:
