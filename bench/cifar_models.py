@@ -27,12 +27,19 @@ class SmallNet(nn.Module):
         size = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
         self.pretrained_cfg = {"input_size": (3, 32, 32), "mean": size[0], "std": size[1], "crop_pct": 1.0}
         self.pretrained_cfg |= {"interpolation": "bilinear", "classifier": "head"}
-        self.num_classes = num_classes
+        self.num_classes, self.num_features, self.in_chans = num_classes, features, 3
         self.stages = stages
         self.head = nn.Linear(features, num_classes)
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        return self.stages(x)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        pooled = x.mean((2, 3))
+        return pooled if pre_logits else self.head(pooled)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.stages(x).mean((2, 3)))
+        return self.forward_head(self.forward_features(x))
 
 
 @register_model
