@@ -25,6 +25,8 @@ DETECTORS = {
     "yolov3_mobilenet_v3_large_ssld": (8, 16, 32),
     "yolov3_mobilenet_v3_large_ssld_voc": (8, 16, 32),
 }
+# YOLOv3 looks at the first blocks of two stages of MobileNetV1, where a backbone's maps are those of the last
+_V1_MAPS = ("blocks.2.0", "blocks.3.0", "blocks.4")
 
 
 def tolerance(name: str) -> float:
@@ -64,9 +66,14 @@ def classifier_errors(shared: Path, name: str, folder: Path) -> dict[str, float]
 def detector_errors(shared: Path, name: str, folder: Path) -> dict[str, float]:
     """The largest relative error of each map of a detector's backbone."""
     found = detector(shared, name)
-    backbone = limbeck.backbone(converted(found, folder), strides=DETECTORS[name]).eval()
-    with torch.no_grad():
-        maps = backbone(found.images)
+    checkpoint = converted(found, folder)
+    if "mobilenet_v1" in name:
+        layers: dict[str, tuple[str, int | None]] = {f"backbone.{n}": (layer, None) for n, layer in enumerate(_V1_MAPS)}
+        seen = _seen(limbeck.load(checkpoint).model, found.images, layers)
+        maps = [seen[layer] for layer in layers]
+    else:
+        with torch.no_grad():
+            maps = limbeck.backbone(checkpoint, strides=DETECTORS[name]).eval()(found.images)
     return {f"backbone.{level}": found.error(f"backbone.{level}", value) for level, value in enumerate(maps)}
 
 
@@ -78,8 +85,9 @@ def _seen(model: nn.Module, images: Tensor, layers: dict[str, tuple[str, int | N
             seen[layer] = (out if branch is None else out[branch]).clone()  # type: ignore[union-attr]
 
         model.get_submodule(module).register_forward_hook(keep)
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-    last.register_forward_pre_hook(lambda _, given: seen.update({"stage.pooled": given[0]}))
+    heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    for head in heads[-1:]:
+        head.register_forward_pre_hook(lambda _, given: seen.update({"stage.pooled": given[0]}))
     with torch.no_grad():
         seen["logits"] = model(images)
     return seen

@@ -7,7 +7,7 @@ import pytest
 from tests.backbones.fixtures import fixture
 from tests.checkpoints.parity import CLASSIFIERS, DETECTORS, LARGE, classifier_errors, detector_errors, tolerance
 
-QUICK = {"yolov3_mobilenet_v3_large_ssld", "retinanet_r50_fpn"}
+QUICK = {"yolov3_mobilenet_v1_ssld", "yolov3_mobilenet_v3_large_ssld", "retinanet_r50_fpn"}
 pytestmark = pytest.mark.shared
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from limbeck.checkpoints.conversion import Conversion, differences
 from limbeck.checkpoints.signatures import UNCOUNTED, Shapes, index
 from limbeck.checkpoints.weights import Contents
 from limbeck.classification.models import Architecture, classes_in, outline, preprocess_of, published
-from limbeck.errors import CheckpointError
+from limbeck.errors import CheckpointError, UnknownName
 
 _CLOSE = 3  # models of other names that are looked at closely
 _TOLD = 4
@@ -23,15 +24,17 @@ _TOLD = 4
 
 def recognise(contents: Contents, path: Path, sha256: str, architecture: str = "") -> Conversion:
     """The classifier of a file; with `architecture`, this one or an error."""
-    contents = _without_prefix(contents, architecture)
-    shapes = {name: tuple(value.shape) for name, value in contents.weights.items() if not name.endswith(UNCOUNTED)}
+    contents = _without_prefix(contents)
+    shapes = _shapes(contents)
     if architecture:
-        wanted = _headed(Architecture.parse(architecture), contents.weights)
+        wanted = _headed(Architecture.parse(architecture).local(), contents.weights)
         told = _difference(wanted, shapes)
         if told:
-            raise _unfit(path, f"the weights of {path} are not those of {wanted.full_name}: {told}")
-        return _conversion(contents, wanted, path, [])
-    fitting, others = index().alike(shapes)
+            fitting, _ = _alike(shapes)
+            theirs = f"; {fitting[0]} has such tensors" if fitting else ""
+            raise _unfit(path, f"the weights of {path} are not those of {wanted.full_name}: {told}{theirs}", fitting)
+        return _conversion(contents, wanted, [])
+    fitting, others = _alike(shapes)
     if not fitting:
         return _nearest(contents, path, shapes, others)
     chosen, why = _chosen(fitting, path, sha256)
@@ -41,7 +44,7 @@ def recognise(contents: Contents, path: Path, sha256: str, architecture: str = "
     told = _difference(wanted, shapes)
     if told:  # the index is another version's
         raise _unfit(path, f"{path} looks like {wanted.full_name}, and is not: {told}")
-    return _conversion(contents, wanted, path, notes)
+    return _conversion(contents, wanted, notes)
 
 
 def _chosen(fitting: Sequence[str], path: Path, sha256: str) -> tuple[Architecture, str]:
@@ -116,12 +119,14 @@ def _compared(architecture: Architecture, shapes: Shapes) -> tuple[list[str], li
 def _nearest(contents: Contents, path: Path, shapes: Shapes, others: Sequence[str]) -> Conversion:
     """A known classifier without its head, or an error with the nearest one."""
     close: list[tuple[int, str, str]] = []
-    for name in (others or index().nearest(list(shapes)))[:_CLOSE]:
+    for name in (others or list(filter(_is_here, index().nearest(list(shapes)))))[:_CLOSE]:
         architecture = _headed(Architecture.parse(name), contents.weights)
         missing, unexpected, odd = _compared(architecture, shapes)
         apart = len(missing) + len(unexpected) + len(odd)
+        if len(unexpected) == len(shapes):
+            continue
         if not apart:
-            return _conversion(contents, architecture, path, [])
+            return _conversion(contents, architecture, [])
         close.append((apart, architecture.full_name, differences(missing, unexpected, odd)))
     begin = ", ".join(list(shapes)[:3])
     if not close:
@@ -130,29 +135,43 @@ def _nearest(contents: Contents, path: Path, shapes: Shapes, others: Sequence[st
     raise _unfit(path, f"{path} holds no classifier that limbeck knows; the nearest is {name}: {told}")
 
 
-def _unfit(path: Path, found: str) -> CheckpointError:
+def _unfit(path: Path, found: str, fitting: Sequence[str] = ("NAME",)) -> CheckpointError:
+    name = fitting[0] if fitting else "NAME"
     return CheckpointError(
         found,
         expected="the weights of a classifier of timm, torchvision or limbeck, whole, under its own names",
-        hint=f"its name, where you know it: limbeck convert {path} --architecture NAME --out CHECKPOINT",
+        hint=f"limbeck convert {shlex.quote(str(path))} --architecture {name} --out CHECKPOINT"
+        + (", with the name of its model, if you know it" if name == "NAME" else ""),
     )
 
 
-def _without_prefix(contents: Contents, architecture: str) -> Contents:
+def _without_prefix(contents: Contents) -> Contents:
     """The tensors without a first word that they all have, such as `backbone.`, where no model has it so."""
     firsts = {name.partition(".")[0] for name in contents.weights}
-    first = next(iter(firsts)) + "."
-    bare = {name.removeprefix(first): value for name, value in contents.weights.items()}
-    if (
-        len(firsts) > 1
-        or len(bare) < 2
-        or index().alike({name: tuple(v.shape) for name, v in contents.weights.items()})[0]
-    ):
+    bare = {name.partition(".")[2]: value for name, value in contents.weights.items()}
+    if len(firsts) > 1 or len(bare) < 2 or _alike(_shapes(contents))[0]:
         return contents
     return Contents(bare, contents.others)
 
 
-def _conversion(contents: Contents, architecture: Architecture, path: Path, notes: Sequence[str]) -> Conversion:
+def _shapes(contents: Contents) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in contents.weights.items() if not name.endswith(UNCOUNTED)}
+
+
+def _alike(shapes: Shapes) -> tuple[list[str], list[str]]:
+    """The index's answer, as far as the timm and torchvision that are here know the names."""
+    fitting, others = index().alike(shapes)
+    return [name for name in fitting if _is_here(name)], [name for name in others if _is_here(name)]
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return bool(Architecture.parse(name))
+    except UnknownName:
+        return False
+
+
+def _conversion(contents: Contents, architecture: Architecture, notes: Sequence[str]) -> Conversion:
     described = published(architecture)
     return Conversion(
         family=architecture.builder if architecture.builder != "limbeck" else "PyTorch",
