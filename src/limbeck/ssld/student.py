@@ -1,7 +1,6 @@
 """The student of a run: built, warm-started, and shipped."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.checkpoints.card import WEIGHTS, Card, find, is_checkpoint, read_card, save
+from limbeck.checkpoints.card import WEIGHTS, Card, find, is_checkpoint, named, read_card, save
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.classification.models import BUILDERS, Architecture, check_pretrained, preprocess_of, size_args
+from limbeck.classification.models import Architecture, check_pretrained, preprocess_of, size_args
 from limbeck.console import console
-from limbeck.errors import OptionError, UnknownName
+from limbeck.errors import OptionError
 from limbeck.records import Preprocess
 from limbeck.ssld.options import Distill
 from limbeck.ssld.teacher import check_classes
@@ -99,10 +98,10 @@ def check_student(options: Distill) -> None:
 
 def checkpoint_of(options: Distill) -> Path | None:
     """The checkpoint that says what the student is: the run's own where it goes on, else the one that is named."""
-    own, named = Path(options.out), Path(options.student).expanduser()
+    own, given = Path(options.out), Path(options.student).expanduser()
     if goes_on(options) and is_checkpoint(own):
         return find(own)
-    return find(named) if is_checkpoint(named) else None
+    return find(given) if is_checkpoint(given) else None
 
 
 def goes_on(options: Distill) -> bool:
@@ -112,15 +111,8 @@ def goes_on(options: Distill) -> bool:
 
 def named_student(options: Distill, classes: int) -> Architecture:
     """The architecture of a student that is no checkpoint."""
-    student, size = options.student, options.student_size
-    try:
-        args = (size_args(student, size) if size else {}) | parse_args(options.student_args)
-        return Architecture.parse(student, classes=classes, args=args).local()
-    except UnknownName:
-        path = Path(student).expanduser()
-        if path.exists() or (os.sep in student and student.partition("/")[0] not in BUILDERS):
-            find(path)  # which says what a checkpoint is
-        raise
+    args, size = parse_args(options.student_args), options.student_size or None
+    return named(options.student, classes=classes, args=args, size=size)
 
 
 def start(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
