@@ -53,3 +53,8 @@ def told(kind: str, number: int) -> str:
     _, noun, title, _, _ = TROUBLES[kind]
     several = "classes" if noun == "class" else "entries" if noun == "entry" else ""
     return title.format(counted(number, noun, several))
+
+
+def is_error(kind: str) -> bool:
+    """Whether training breaks on it, or learns what is false."""
+    return TROUBLES[kind][0] == _ERROR

@@ -1,0 +1,185 @@
+"""From what the user named to labelled images: trees, their labels, the images of a split."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from limbeck.datasets.lookup import Lookup
+from limbeck.datasets.recognise import FORMATS, recognise
+from limbeck.datasets.records import Labels, Sample
+from limbeck.datasets.splits import ordered
+from limbeck.datasets.tree import Tree, open_tree
+from limbeck.detection.problems import Problems
+from limbeck.errors import LimbeckError, counted, unknown_name
+from limbeck.images.imageset import ImageSet
+
+_HELD_OUT = {"test": (0.0, 0.1), "val": (0.1, 0.2), "train": (0.2, 1.0)}  # of the keys, where no list tells splits
+_YOLO = "YOLO"  # here an image without a label file says that nothing is on it
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tree and what one format says of its images."""
+
+    tree: Tree
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image that is there, and what is said of it; `row` is its place in the ImageSet."""
+
+    source: Source
+    sample: Sample
+    row: int
+
+
+def open_sources(
+    names: Sequence[str], format: str, cache: Path | None, shown: bool, problems: Problems, notes: list[str]
+) -> tuple[list[Source], list[Tree]]:
+    """Those sources that have boxes, and all trees; of several formats in one tree the first is taken."""
+    if format and format not in FORMATS:
+        raise unknown_name("label format", format, FORMATS)
+    trees = [open_tree(name, cache=cache, shown=shown) for name in names]
+    sources = []
+    silent = []
+    for tree in trees:
+        found = [each for each in recognise(tree, shown=shown) if each.task == "detection"]
+        fitting = [each for each in found if format in ("", each.format)]
+        fitting.sort(key=lambda each: not any(sample.things for sample in each.samples))
+        if not fitting:
+            silent.append((tree, _why_none(tree, found, format)))
+            continue
+        sources.append(Source(tree, fitting[0]))
+        notes.append(f"{tree.source}: {fitting[0].told}")
+        others = ", ".join(each.format for each in found if each is not fitting[0])
+        notes += [f"{tree.source}: the labels as {others} are not read"] if others else []
+    for tree, why in silent:
+        if tree.named or not tree.images or not sources:  # images alone may be what another source's labels speak of
+            problems.add("no-labels", f"{tree.source}: {why}")
+    if not sources:
+        raise problems.error(skippable=False)
+    return sources, trees
+
+
+def _why_none(tree: Tree, found: Sequence[Labels], format: str) -> str:
+    if found:
+        return f"no labels as {format}, but as {', '.join(each.format for each in found)}"
+    if tree.named.lower().endswith(".json"):
+        return f"{tree.inner(tree.named)} is not COCO: {_not_coco(tree)}"
+    return f"{counted(len(tree.images), 'image')}, no labels with boxes"
+
+
+def _not_coco(tree: Tree) -> str:
+    try:
+        content = json.loads(tree.read(tree.named))
+    except (ValueError, OSError, RecursionError) as error:
+        return f"not readable as JSON ({error})"
+    if not isinstance(content, dict):
+        return f"a {type(content).__name__} where an object with images, annotations and categories is expected"
+    lost = [part for part in ("images", "annotations") if not isinstance(content.get(part), list)]
+    return f"it has no list of {' and none of '.join(lost)}" if lost else "its annotations have no boxes"
+
+
+def of_split(
+    sources: Sequence[Source], split: str | None, notes: list[str]
+) -> tuple[list[tuple[Source, Sample]], bool]:
+    """The samples of a split (`train+val`: of both), and whether the split is still to be drawn."""
+    every = [(source, sample) for source in sources for sample in source.labels.samples]
+    if split is None:
+        return _labelled(every, notes), False
+    there = ordered({name for _, sample in every for name in sample.splits})
+    wanted = set(split.split("+"))
+    if not there and wanted <= _HELD_OUT.keys():
+        notes.append(
+            "no list or folder tells the splits: 80 % train, 10 % val, 10 % test, drawn by the images' content"
+        )
+        return _labelled(every, notes), True
+    chosen = [(source, sample) for source, sample in every if wanted & set(sample.splits)]
+    if not chosen or not wanted <= set(there):
+        typed = " ".join(source.tree.source for source in sources)
+        raise LimbeckError(
+            f"{typed}: no image is in the split '{'+'.join(ordered(wanted - set(there)) or [split])}'",
+            expected=f"one of {', '.join(there or _HELD_OUT)}, or several joined by +",
+            hint="the json or list of that split beside the others, or another split",
+        )
+    return _labelled(chosen, notes), False
+
+
+def drawn_into(split: str, images: ImageSet, row: int) -> bool:
+    """Whether an image falls into a split that no list tells: by its content alone."""
+    share = int.from_bytes(images.keys[row, :8].tobytes(), "big") / 2**64
+    return any(low <= share < high for low, high in map(_HELD_OUT.__getitem__, split.split("+")))
+
+
+def _labelled(samples: list[tuple[Source, Sample]], notes: list[str]) -> list[tuple[Source, Sample]]:
+    """Without images of which nothing is said; in YOLO that says that nothing is on them."""
+    kept = [(source, each) for source, each in samples if each.labelled or source.labels.format == _YOLO]
+    silent = sum(not each.labelled for _, each in kept)
+    if silent:
+        notes.append(f"{counted(silent, 'image')} without a label file: taken to show nothing")
+    if len(kept) < len(samples):
+        notes.append(f"{counted(len(samples) - len(kept), 'image')} without labels: not used")
+    return kept
+
+
+def join(
+    samples: Sequence[tuple[Source, Sample]],
+    trees: Sequence[Tree],
+    problems: Problems,
+    *,
+    cache: Path | None,
+    workers: int | None,
+    shown: bool,
+) -> tuple[ImageSet, list[Listed]]:
+    """The images of the samples; what is missing, damaged or there twice is told, and left out."""
+    places = _paths(samples, trees, problems)
+    if not places:
+        raise problems.error("none of the labelled images is there", skippable=False)
+    images = ImageSet.open(_homes(places, trees), cache=cache, workers=workers, shown=shown)
+    rows = {path: row for row, path in enumerate(images.paths(np.arange(len(images))).to_pylist())}
+    reasons = {each.path: each.reason for each in images.skipped}
+    listed: list[Listed] = []
+    used: dict[int, str] = {}
+    for place, source, sample in places:
+        row = rows.get(place)
+        if row is None:
+            problems.add("unreadable-images", f"{sample.image}: {reasons.get(place, 'not among the images found')}")
+        elif row in used:
+            problems.add("repeated-images", f"{sample.image}: in {used[row]} and {sample.source}")
+        else:
+            used[row] = sample.source
+            listed.append(Listed(source, sample, row))
+    return images, listed
+
+
+def _paths(
+    samples: Sequence[tuple[Source, Sample]], trees: Sequence[Tree], problems: Problems
+) -> list[tuple[str, Source, Sample]]:
+    """Where each image is; what its own tree does not have may lie in another source."""
+    everywhere = Lookup(name for tree in trees for name in tree.images) if len(trees) > 1 else Lookup([])
+    owners = {name: tree for tree in trees for name in tree.images} if len(trees) > 1 else {}
+    found = []
+    for source, sample in samples:
+        name, tree = sample.image, source.tree
+        if not sample.found:
+            name, _ = everywhere.find(sample.image)
+            if not name:
+                problems.add("missing-images", f"{sample.image} (in {sample.source})")
+                continue
+            tree = owners[name]
+        found.append((f"{tree.root}{tree.inner(name)}" if tree.root else name, source, sample))
+    return found
+
+
+def _homes(places: Sequence[tuple[str, Source, Sample]], trees: Sequence[Tree]) -> list[str]:
+    """What ImageSet.open has to look through: archives whole, of folders only those that hold listed images."""
+    archives = {tree.root: tree.place for tree in trees if not Path(tree.root or "/").is_dir() or not tree.root}
+    homes: dict[str, None] = {}
+    for place, _, _ in places:
+        archive = next((home for root, home in archives.items() if place.startswith(root)), "")
+        homes[archive or place.rpartition("/")[0]] = None
+    return list(homes)
