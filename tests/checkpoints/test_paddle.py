@@ -152,9 +152,9 @@ def test_older_spellings_and_files_without_a_head(shared: Path) -> None:
         found = recognise(file_of(shapes), "an old file")
         assert found.architecture == architecture
         assert found.definition == "PaddleClas"
-    shapes = shapes_of(shared, "MobileNetV1")
+    whole = shapes_of(shared, "MobileNetV1")
     heads = {f"{old}.{leaf}" for old in modules("mobilenet_v1", "PaddleClas", HEAD) for leaf in ("weight", "bias")}
-    found = recognise(file_of({name: shape for name, shape in shapes.items() if name not in heads}), "no head")
+    found = recognise(file_of({name: shape for name, shape in whole.items() if name not in heads}), "no head")
     assert found.classes == 0
 
 

@@ -55,7 +55,14 @@ def convert(
 
 
 def run(options: Convert) -> Path:
-    return _to_limbeck(options) if options.to == "limbeck" else _to_paddle(options)
+    try:
+        return _to_limbeck(options) if options.to == "limbeck" else _to_paddle(options)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or options.out} cannot be read or written: {error.strerror or error}",
+            expected="a file that can be read, and a place that can be written",
+            hint="--out with another place",
+        ) from error
 
 
 def _to_limbeck(options: Convert) -> Path:
