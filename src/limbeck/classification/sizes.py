@@ -37,7 +37,7 @@ def nearest_size(model: nn.Module, size: int, own: int) -> int:
 
     >>> from limbeck.classification.models import build
     >>> nearest_size(build("test_vit"), 100, own=160)
-    160
+    96
     """
     likely = {step * count for step in _STEPS for count in range(1, _FARTHEST // step + 1)} | {own}
     near = sorted(likely, key=lambda each: (abs(each - size), each))

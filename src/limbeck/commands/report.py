@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from limbeck.checkpoints.card import is_checkpoint, read_card
 from limbeck.classification.models import count
+from limbeck.commands.mistakes import mistakes_and_classes
 from limbeck.console import console
 from limbeck.errors import Interrupted, LimbeckError
 from limbeck.files import write_atomically
@@ -81,10 +83,14 @@ class Report:
         if self.seen is not None and len(self.seen.rows):
             shown = self._held_out(self.seen)
             agreeing = int(self.seen.agrees.sum()), len(self.seen.rows)
+        labelled = mistakes_and_classes(job, self.answers, history)
+        best = labelled.best if labelled else None
         return Page(
             title=job.run.name,
+            labelled=labelled,
+            kind="distillation" if job.teaching else "fine-tuning" if job.options.verb == "finetune" else "training",
             classes=len(job.classes),
-            student=replace(self.student, top1=latest(history, "top1")),
+            student=replace(self.student, top1=best[1] if best else latest(history, "top1")),
             teacher=self.teacher,
             history=history,
             held=None if job.teaching is None else len(probe.photos) if probe else 0,
@@ -92,11 +98,7 @@ class Report:
             agreeing=agreeing,
             skipped=[*job.images.skipped, *lost],
             replaced=len(lost),
-            commands=[
-                ("Ask it", f"limbeck predict {job.run} PHOTO..."),
-                ("Measure it", f"limbeck evaluate {job.run} --images FOLDER"),
-                ("Load it in Python", f"limbeck.load({str(job.run)!r})"),
-            ],
+            commands=next_commands(job),
             config=vars(job.options),
             environment=environment(),
         )
@@ -141,6 +143,20 @@ class Report:
             except (OSError, ValueError):
                 self._thumbnails[row] = None
         return self._thumbnails[row]
+
+
+def next_commands(job: Job) -> list[tuple[str, str]]:
+    """What to do with the model: pairs of what for, and the line to type."""
+    run = shlex.quote(str(job.run))
+    told = [
+        ("Ask it", f"limbeck predict {run} PHOTO..."),
+        ("Measure it", f"limbeck evaluate {run} --images FOLDER"),
+        ("Load it in Python", f"limbeck.load({str(job.run)!r})"),
+    ]
+    if job.teaching is None:
+        small = f"limbeck distill --images ALL_PHOTOS --teacher {run} --student mobilenetv3_large_100 --out small"
+        told.append(("Pour it into a small model, with all photos that have no labels", small))
+    return told
 
 
 def latest(history: Sequence[Mapping[str, Any]], name: str) -> float | None:

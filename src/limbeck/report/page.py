@@ -13,8 +13,9 @@ from limbeck.report import words
 from limbeck.report.curves import curves
 from limbeck.report.history import series
 from limbeck.report.interval import FEW
+from limbeck.report.labelled import TABLE, Labelled, class_rows, matrix, pairs
 from limbeck.report.templates import fill
-from limbeck.report.verdict import verdict
+from limbeck.report.verdict import labelled_verdict, verdict
 
 PHOTOS = 48
 SKIPPED = 100
@@ -94,6 +95,8 @@ class Page:
     agreeing: tuple[int, int] | None = None  # of all held-out photos, where more were asked than are shown
     skipped: Sequence[Skipped] = ()
     replaced: int = 0
+    labelled: Labelled | None = None
+    kind: str = "distillation"
     comparison: Sequence[Compared] = ()
     commands: Sequence[tuple[str, str]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -133,11 +136,12 @@ def render(page: Page) -> str:
     """
     from markupsafe import Markup
 
+    told = page.labelled
     return fill(
         "page.html.j2",
         {"width": _width, "unbroken": lambda text: text.replace(" %", "\u00a0%"), "safe_svg": Markup},
         page=page,
-        verdict=verdict(page.history, page.classes, page.held),
+        verdict=labelled_verdict(page.history, told) if told else verdict(page.history, page.classes, page.held),
         tiles=_tiles(page),
         curves=curves(page.history),
         photos=_worst_first(page.held_out)[:PHOTOS],
@@ -148,11 +152,16 @@ def render(page: Page) -> str:
             if values
         ],
         times=words.times,
+        pairs=pairs(told) if told else (),
+        matrix=matrix(told) if told else None,
+        class_rows=class_rows(told)[:TABLE] if told else (),
         chance=words.chance(page.classes),
     )
 
 
 def _tiles(page: Page) -> list[Tile]:
+    if page.labelled is not None:
+        return [*_labelled_tiles(page.labelled), *_size_tiles(page)]
     student, teacher = page.student, page.teacher or ModelFacts(name="")
     agreement, labelled = (series(page.history, key)[1] for key in ("probe_agreement", "top1"))
     top1 = student.top1 if student.top1 is not None else float(labelled[-1]) if len(labelled) else None
@@ -166,6 +175,23 @@ def _tiles(page: Page) -> list[Tile]:
         note = f"the teacher {words.percent(teacher.top1)}" if teacher.top1 is not None else "on labelled photos"
         note += f" ({teacher.top1_note})" if teacher.top1 is not None and teacher.top1_note else ""
         tiles.append(Tile("Top-1 accuracy", words.percent(top1), note))
+    return [*tiles, *_size_tiles(page)]
+
+
+def _labelled_tiles(told: Labelled) -> list[Tile]:
+    top1 = told.best[1] if told.best else 1 - told.wrong / max(1, told.measured)
+    held = "held-out" if told.held_out else "labelled"
+    note = f"on {told.measured:,} {held} photos"
+    if told.best and told.last and told.best[0] != told.last[0]:
+        note = f"of step {told.best[0]:,}, the best; the last {words.percent(told.last[1])}"
+    most, least = max(told.learned), min(told.learned)
+    photos = f"of {most:,} photos each" if most == least else f"of {least:,} to {most:,} photos"
+    return [Tile("Top-1 accuracy", words.percent(top1), note), Tile("Classes", f"{len(told.classes):,}", photos)]
+
+
+def _size_tiles(page: Page) -> list[Tile]:
+    student, teacher = page.student, page.teacher or ModelFacts(name="")
+    tiles = []
     if student.megabytes is not None:
         megabytes = teacher.megabytes, student.megabytes
         note = words.times(*megabytes, "smaller than the teacher", "larger than the teacher", "as the teacher")

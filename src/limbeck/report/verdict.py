@@ -8,7 +8,9 @@ from typing import Any, Literal
 from limbeck.report import words
 from limbeck.report.history import Points, series
 from limbeck.report.interval import FEW, interval
+from limbeck.report.labelled import Labelled
 
+_GAP = 0.2  # between the photos learned from and others, which few photos or too many epochs make
 _LEVEL = 0.05  # a relative change of the held-out distance that is taken for noise
 
 Mood = Literal["good", "fair", "bad", "unknown"]
@@ -35,12 +37,7 @@ def verdict(history: Sequence[Mapping[str, Any]], classes: int, held: int | None
     """
     broken = _broken_step(history)
     if broken is not None:
-        return Verdict(
-            "bad",
-            "The loss broke",
-            f"The loss is not a finite number at step {broken:,}.",
-            "Lower the learning rate, or train the student in float32.",
-        )
+        return _broken(broken)
     if len(series(history, "accuracy")[1]):
         return _labelled(history)
     agreement = series(history, "probe_agreement")
@@ -55,6 +52,11 @@ def verdict(history: Sequence[Mapping[str, Any]], classes: int, held: int | None
         f"(chance {words.chance(classes)}){_TREND_WORDS[trend]}."
     )
     return _judge(text, chance, last, best, trend)
+
+
+def _broken(step: int) -> Verdict:
+    text = f"The loss is not a finite number at step {step:,}."
+    return Verdict("bad", "The loss broke", text, "Lower the learning rate, or train the student in float32.")
 
 
 _TREND_WORDS: dict[Trend, str] = {
@@ -120,6 +122,40 @@ def _labelled(history: Sequence[Mapping[str, Any]]) -> Verdict:
         advice = "Measure it on photos that it has not seen: limbeck evaluate RUN --images LABELLED."
         return Verdict("unknown", "Learned from labels", f"{text}.", advice)
     return Verdict("unknown", "Learned from labels", f"{text}, and on {words.percent(top1[-1])} of those of --eval.")
+
+
+def labelled_verdict(history: Sequence[Mapping[str, Any]], told: Labelled) -> Verdict:
+    """Whether a model learned its classes, from photos that it did not learn from.
+
+    >>> told = Labelled(classes=["cat", "dog"], learned=[300, 300], confusion=[[60, 0], [6, 54]])
+    >>> labelled_verdict([{"step": 9, "accuracy": 0.97}], told).headline
+    'It is right on 95.0 % of new photos'
+    """
+    broken = _broken_step(history)
+    if broken is not None:
+        return _broken(broken)
+    top1 = 1 - told.wrong / max(1, told.measured)
+    accuracy = series(history, "accuracy")[1]
+    own = float(accuracy[-1]) if len(accuracy) else top1
+    which = "held-out" if told.held_out else "labelled"
+    text = f"Of {told.measured:,} {which} photos it knows {words.percent(top1)}, of those that it learns from "
+    text += (
+        f"{words.percent(own)}; always saying the most frequent class would be right on {words.percent(told.majority)}."
+    )
+    low, high = (words.percent(end, digits=0) for end in interval(top1, max(1, told.measured)))
+    headline = f"It is right on {words.percent(top1)} of new photos"
+    if told.measured < FEW:
+        text += f" So few photos tell little: on many, it could be anything from {low} to {high} (95 % interval)."
+        return Verdict(
+            "unknown", "Uncertain: few photos are measured", text, "Label more photos, or hold out more of them."
+        )
+    if top1 <= 1.1 * told.majority and top1 < 0.95:
+        advice = "Try a larger or smaller --lr, more --epochs, or a model with weights to start from."
+        return Verdict("bad", "It has not learned the classes", text, advice)
+    if own - top1 > _GAP:
+        advice = "It knows its own photos far better than new ones: more photos help most; --mixup 0.2 may help."
+        return Verdict("fair", headline, text, advice)
+    return Verdict("good", headline, text)
 
 
 def _distance(history: Sequence[Mapping[str, Any]], agreement: Points) -> Points:

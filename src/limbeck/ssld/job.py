@@ -70,6 +70,7 @@ class Job:
     teaching: Teaching | None
     probe: Probe | None
     evaluation: Labels | None
+    learned: Labels | None = None  # the labelled photos that are learned from
 
     @property
     def run(self) -> Path:
@@ -149,7 +150,8 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
         if labelled:
             keep_labels(labelled.named, options)
     ranks.wait()
-    return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation)
+    learned = labelled.learned if labelled else None
+    return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation, learned)
 
 
 def check_fit(student: Student) -> None:

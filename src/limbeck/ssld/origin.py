@@ -70,10 +70,11 @@ def choose_head(kinds: Collection[str], origin: Origin) -> Head:
     places = find_classes(own, known)
     if len(places) == len(own) and set(places.values()) == set(range(len(known))):
         told = f"the {classes} are those that {origin.source} knows: its head is kept"
-        if known == numbered(len(known)) != own:
+        if known == numbered(len(known)) and [places[name] for name in own] == list(range(len(own))) and own != known:
             told = f"{origin.source} knows {classes} without names, taken to be these in their order: its head is kept"
-        elif tuple(sorted(known)) != known:
-            told += ", and its order"
+            return Head(own, False, told)
+        if tuple(sorted(known)) != known:
+            told += ", and so is their order"
         return Head(known, False, told)
     told = f"the head is replaced: {counted(len(known), 'class', 'classes')} before, {len(own):,} now"
     if len(known) == len(own):
