@@ -1,0 +1,51 @@
+"""Detections in COCO's result form, which every evaluation tool of the field reads."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from limbeck.detection.rle import packed_all
+from limbeck.files import write_atomically
+from limbeck.records import Detections
+
+
+def results_json(image: int | str, found: Detections, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of one image; `ids` are the set's own numbers of the classes, in the order of the labels.
+
+    >>> import torch
+    >>> found = Detections(torch.tensor([[1.0, 2.0, 4.0, 6.0]]), torch.tensor([0.5]), torch.tensor([1]))
+    >>> results_json(7, found, [3, 9])
+    [{'image_id': 7, 'category_id': 9, 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
+    """
+    corners = found.boxes.detach().double().cpu()
+    boxes = corners.clone()
+    boxes[:, 2:] -= corners[:, :2]
+    columns = zip(found.labels.tolist(), boxes.tolist(), found.scores.tolist(), strict=True)
+    rows: list[dict[str, Any]] = [
+        {"image_id": image, "category_id": ids[label], "bbox": box, "score": score} for label, box, score in columns
+    ]
+    if found.masks is not None:
+        for row, pack in zip(rows, packed_all(found.masks), strict=True):
+            row["segmentation"] = {"size": list(pack["size"]), "counts": pack["counts"].decode()}
+    return rows
+
+
+def write_results(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """One json list, a row a line; rows may come as they are found: none is held.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "results.json"
+    >>> write_results(file, iter([{"image_id": 1, "score": 0.5}, {"image_id": 2, "score": 0.25}]))
+    >>> len(json.loads(file.read_text()))
+    2
+    """
+
+    def stream(file: BinaryIO) -> None:
+        lead = b"["
+        for row in rows:
+            file.write(lead + b"\n" + json.dumps(row, allow_nan=False).encode())
+            lead = b","
+        file.write(b"[]\n" if lead == b"[" else b"\n]\n")
+
+    write_atomically(path, stream)
