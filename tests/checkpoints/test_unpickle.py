@@ -74,6 +74,12 @@ def test_arrays_of_every_protocol(protocol: int, values: np.ndarray[Any, Any]) -
     assert found["c"] == [1, 2.5, None, True, "x", (10**6, -1)]
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_large_arrays_make_no_more_bytes_than_the_file_has(protocol: int) -> None:
+    values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
+    assert np.array_equal(read(pickle.dumps({"a": values, "b": values + 1}, protocol))["b"].numpy(), values + 1)
+
+
 def test_the_older_name_of_numpy_s_core_and_python_2() -> None:
     values = np.arange(3, dtype=np.float32)
     old = pickle.dumps({"a": values}, 2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")

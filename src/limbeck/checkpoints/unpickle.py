@@ -75,7 +75,7 @@ class Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.made = 0  # bytes of arrays and of texts made into bytes
+        self.encoded = self.declared = 0  # bytes made of texts, and bytes of arrays
 
     def run(self) -> object:
         for _ in range(_MOST_STEPS):
@@ -126,10 +126,8 @@ class Machine:
     def last(self, count: int) -> tuple[Any, ...]:
         return tuple(reversed([self.pop() for _ in range(count)]))
 
-    def hold(self, count: int) -> None:
-        """Counts bytes that are made; all together they are no more than the file has."""
-        self.made += count
-        if self.made > len(self.content):
+    def check_held(self, count: int) -> None:
+        if count > len(self.content):
             raise Refused(f"it would make more bytes than the {len(self.content):,} that it has")
 
 
@@ -226,7 +224,8 @@ def _fill(machine: Machine, array: Array, shape: Any, kind: Any, fortran: Any, c
     declared = prod(shape) * int(kind.code[1:])
     if declared != len(content):
         raise Refused(f"an array in it declares {declared:,} bytes, and has {len(content):,}")
-    machine.hold(declared)
+    machine.declared += declared
+    machine.check_held(machine.declared)
     array.kind, array.shape, array.fortran, array.content = kind, shape, bool(fortran), content
 
 
@@ -255,7 +254,8 @@ def _kind(machine: Machine, args: tuple[Any, ...]) -> Kind:
 def _encoded(machine: Machine, args: tuple[Any, ...]) -> bytes:
     if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
         raise Refused("it encodes text in a way that arrays do not need")
-    machine.hold(len(args[0]))
+    machine.encoded += len(args[0])
+    machine.check_held(machine.encoded)
     try:
         return args[0].encode("latin1")
     except UnicodeEncodeError as error:
