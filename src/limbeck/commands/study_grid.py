@@ -57,7 +57,7 @@ def points(study: Study, photos: int) -> list[Point]:
         found = [Point(f"{count:,}", count, photos, {"epochs": count}) for count in counts]
     elif study.name == "weight-decay":
         decays = [number(each, "--points") for each in values]
-        found = [Point(f"{decay:g}", decay, photos, {"weight_decay": decay}) for decay in decays]
+        found = [Point(_short(decay), decay, photos, {"weight_decay": decay}) for decay in decays]
     elif study.name == "volume":
         counts = [photos_asked(each, photos, "--points") for each in values]
         found = [Point(f"{count:,}", count, count) for count in counts]
@@ -70,6 +70,15 @@ def points(study: Study, photos: int) -> list[Point]:
             for count in counts
         ]
     return list(dict.fromkeys(found))
+
+
+def _short(decay: float) -> str:
+    """
+    >>> _short(3e-5), _short(0.0017), _short(0.05)
+    ('3e-5', '1.7e-3', '0.05')
+    """
+    digits, power = f"{decay:e}".split("e")
+    return f"{float(digits):g}e{int(power)}" if decay < 0.01 else f"{decay:g}"
 
 
 def _taught_by(study: Study, place: int, asked: str, photos: int) -> Point:

@@ -98,7 +98,7 @@ def _do(run: Run, folder: Folder, options: Distill) -> None:
         distill.run(replace(options, out=str(out)))
     except NonFiniteLoss as error:  # a point of the grid that cannot be trained is a result
         console.print(str(error), markup=False)
-        folder.keep(run.name, {"failed": error.found})
+        folder.keep(run.name, {"failed": error.found.partition(";")[0]})
         return
     except Interrupted as stopped:
         raise Interrupted(stopped.found, hint="the same command again goes on from there") from None

@@ -8,6 +8,7 @@ from typing import Literal
 from limbeck.report.outcomes import Cell, Effect, Outcome, cells, effect, paired
 
 Verdict = Literal["holds", "fails", "open"]
+LITTLE = 0.25  # of the gain before
 SLOWLY = 0.01  # of top-1 for twice the photos: up to here a gain is called slow
 
 
@@ -46,13 +47,24 @@ def _teacher(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
     ranked = sorted(grid, key=lambda cell: known[cell.point] or 0.0)
     found = [_compare(claim, ranked[0], ranked[-1], grid, measure, 1)]
     if len(ranked) > 2:
-        last = effect(ranked[-2], ranked[-1], grid)
-        told = f"From {ranked[-2].point} to {ranked[-1].point}, the two best teachers: {_numbers(last)}."
-        full: Verdict = "open" if last.margin is None else "fails" if last.direction > 0 else "holds"
-        if full == "holds":
-            told += " No gain beyond the noise of the seeds, as the paper says; a small one could hide in it."
-        found.append(Finding("until the student is full: the best teacher adds nothing", full, told))
+        found.append(_full(ranked, grid))
     return found
+
+
+def _full(ranked: Sequence[Cell], grid: Sequence[Cell]) -> Finding:
+    """Whether the last step to a better teacher brings little of what the steps before it brought."""
+    before, last = effect(ranked[0], ranked[-2], grid), effect(ranked[-2], ranked[-1], grid)
+    verdict: Verdict = "open"
+    if last.margin is not None and before.direction > 0:
+        little = LITTLE * before.gain
+        verdict = (
+            "holds" if last.gain + last.margin <= little else "fails" if last.gain - last.margin > little else "open"
+        )
+    told = (
+        f"From {ranked[-2].point} to {ranked[-1].point}, the two best teachers: {_numbers(last)}; the steps before "
+        f"brought {_points(before.gain)}. A quarter of that is called little here."
+    )
+    return Finding("The best teacher adds little more: the student is full", verdict, told)
 
 
 def _epochs(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
@@ -68,7 +80,7 @@ def _epochs(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
             f"An epoch more brings {_points(rates[0].gain)} between {grid[0].point} and {grid[1].point} epochs, and "
             f"{_points(rates[1].gain)} between {grid[-2].point} and {grid[-1].point}"
         )
-        found.append(Finding("with diminishing returns", _verdict(less, 1), told + _noise(less)))
+        found.append(Finding("The returns diminish", _verdict(less, 1), told + _noise(less)))
     return found
 
 
@@ -79,8 +91,10 @@ def _weight_decay(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
     found = [_compare("A smaller weight decay is better", grid[-1], grid[0], grid, measure, 1)]
     half = _half_way(outcomes)
     if len(half) == len(grid):
-        told = _compare("and converges faster", half[-1], half[0], half, measure, 1)
-        found.append(Finding(told.claim, told.verdict, f"Half-way through the runs: {told.text}"))
+        told = _compare("It converges faster too", half[-1], half[0], half, measure, 1)
+        found.append(
+            Finding(told.claim, told.verdict, f"Half-way through the runs: {told.text[0].lower()}{told.text[1:]}")
+        )
     return found
 
 
@@ -97,7 +111,7 @@ def _volume(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
         slowly = (
             "holds" if rate.gain + rate.margin <= SLOWLY else "fails" if rate.gain - rate.margin > SLOWLY else "open"
         )
-    return [helps, Finding("but slowly", slowly, told + _noise(rate))]
+    return [helps, Finding("They help slowly", slowly, told + _noise(rate))]
 
 
 def _trade_off(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
@@ -108,8 +122,13 @@ def _trade_off(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
         same = [cell for cell in ours if student[cell.point] == student[base.point]]
         if same:
             best = max(same, key=lambda cell: _photos(outcomes, cell.point))
-            claim = f"{student[base.point]}: distilled without labels it beats the same student taught by labels"
-            found.append(_compare(claim, base, best, [*ours, *plain], measure, 1))
+            change = effect(base, best, [*ours, *plain])
+            claim = f"{student[base.point]} distilled without labels beats itself taught by labels"
+            text = (
+                f"From {_photos(outcomes, base.point):,} labelled photos {_percent(base.mean)}, from "
+                f"{_photos(outcomes, best.point):,} photos without labels {_percent(best.mean)}: {_numbers(change)}."
+            )
+            found.append(Finding(claim, _verdict(change, 1), text))
     return found
 
 

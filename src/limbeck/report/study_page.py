@@ -34,7 +34,7 @@ class Paper(Protocol):
     @property
     def columns(self) -> tuple[str, ...]: ...
     @property
-    def rows(self) -> tuple[tuple[str | float, ...], ...]: ...
+    def rows(self) -> tuple[tuple[str, ...], ...]: ...
     @property
     def lines(self) -> list[tuple[str, list[tuple[float, float]]]]: ...
 
@@ -103,12 +103,17 @@ def rows(page: StudyPage, stages: Sequence[str]) -> list[Row]:
     """A row for each point, in the order of the axis."""
     grids = [{cell.point: cell for cell in cells(page.outcomes, stage, page.measure)} for stage in stages]
     found = []
-    for label in dict.fromkeys(outcome.point for outcome in sorted(page.outcomes, key=lambda outcome: outcome.x)):
+    place = {outcome.student: number for number, outcome in enumerate(reversed(page.outcomes))}
+    order = (
+        (lambda run: (-place[run.student], run.photos or 0)) if page.name == "trade-off" else (lambda run: (run.x, 0))
+    )
+    for label in dict.fromkeys(outcome.point for outcome in sorted(page.outcomes, key=order)):
         of = [outcome for outcome in page.outcomes if outcome.point == label]
         latencies = [outcome.latency_ms for outcome in of if outcome.latency_ms is not None]
         latency = mean(latencies) if latencies else None
         cell = [grid.get(label) for grid in grids]
-        found.append(Row(label, of[0].teacher_top1, latency, of[0].photos, cell))
+        name = of[0].student if page.name == "trade-off" else label
+        found.append(Row(name, of[0].teacher_top1, latency, of[0].photos, cell))
     return found
 
 
@@ -117,16 +122,16 @@ def pictures(out: Path, page: StudyPage) -> list[Picture]:
     measure = MEASURES[page.measure]
     if page.name == "trade-off":
         found = bubbles(page)
-        title = f"{measure.capitalize()}, latency and photos"
-        return [bubble_picture(out, "trade-off-bubbles", title, measure, found)] if found else []
+        title = f"{measure.capitalize()} against latency; the area is the photos"
+        return [bubble_picture(out, "trade-off-bubbles", title, found)] if found else []
     drawn = []
     series = [Series(STAGES[stage], grid(page, stage), stage != "distilled") for stage in ("distilled", "finetuned")]
     series = [each for each in series if each.cells]
     if series:
         title = f"{measure.capitalize()} by {page.axis}"
         drawn.append(axis_picture(out, f"{page.name}-{page.measure}", title, page.axis, series, log=page.log))
-    if page.paper.lines:
-        drawn.append(_of_the_paper(out, page))
+        if page.paper.lines:
+            drawn.append(_of_the_paper(out, page))
     curves = convergence(page)
     if curves:
         title = f"{measure.capitalize()} as the runs go on"
@@ -137,7 +142,7 @@ def pictures(out: Path, page: StudyPage) -> list[Picture]:
 def _of_the_paper(out: Path, page: StudyPage) -> Picture:
     """The same picture from the paper's own table."""
     paper, teachers = page.paper, page.name == "teacher"
-    labels = [f"{row[1]} %" if teachers else str(row[0]) for row in paper.rows]
+    labels = [f"{row[1]} %" if teachers else row[0] for row in paper.rows]
     series = [
         Series(name, [Cell(label, x, (y,)) for label, (x, y) in zip(labels, line, strict=True)], bool(place))
         for place, (name, line) in enumerate(paper.lines)

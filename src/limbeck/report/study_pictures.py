@@ -102,27 +102,32 @@ def convergence_picture(
     return _picture(out, name, title, told + ".", legend, draw)
 
 
-def bubble_picture(out: Path, name: str, title: str, measure: str, bubbles: Sequence[Bubble]) -> Picture:
+def bubble_picture(out: Path, name: str, title: str, bubbles: Sequence[Bubble]) -> Picture:
     """Accuracy against latency; the area of a bubble is the photos behind it, as in Figure 1."""
     kinds = {"labels": ("taught by labels", SERIES[3]), "distilled": ("distilled without labels", SERIES[0])}
     most = max(bubble.photos for bubble in bubbles)
 
+    wide = max(each.latency_ms for each in bubbles) > 4 * min(each.latency_ms for each in bubbles)
+
     def draw(axes: "Axes", colours: Mapping[str, str]) -> None:
+        tops: dict[str, tuple[float, tuple[float, float]]] = {}
         for bubble in sorted(bubbles, key=lambda each: -each.photos):
             area = 90 + 1100 * bubble.photos / most
             colour = kinds[bubble.kind][1]
             place = bubble.latency_ms, 100 * bubble.value
             axes.scatter(*place, s=area, color=colour, alpha=0.45, linewidths=0, zorder=2)
             axes.scatter(*place, s=10, color=colour, linewidths=0, zorder=3)
-            side = {"distilled": (0, 1), "labels": (0, -1)}[bubble.kind]
-            shift = math.sqrt(area) / 2 + 5
+            if bubble.label not in tops or place[1] > tops[bubble.label][1][1]:
+                tops[bubble.label] = math.sqrt(area) / 2 + 5, place
+        for label, (above, place) in tops.items():
             axes.annotate(
-                bubble.label, place, textcoords="offset points", xytext=(0, side[1] * shift), fontsize=8.5,
-                ha="center", va="bottom" if side[1] > 0 else "top", color=colours["ink"],
+                label, place, textcoords="offset points", xytext=(0, above), fontsize=8.5, ha="center", va="bottom",
+                color=colours["ink"],
             )  # fmt: skip
-        _dress(axes, colours, "milliseconds of one photo", log=False)
-        axes.margins(0.28, 0.3)
-        axes.set_ylabel(f"{measure}, %", color=colours["muted"])
+        _dress(axes, colours, "milliseconds of one photo", log=wide)
+        if wide:
+            _round_ticks(axes)
+        axes.margins(0.2, 0.25)
 
     legend = tuple((told, colour, False) for kind, (told, colour) in kinds.items() if _any(bubbles, kind))
     told = "; ".join(
@@ -201,3 +206,11 @@ def _ticks(axes: "Axes", places: Sequence[tuple[float, str]], log: bool) -> None
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticklabels([label for _, label in shown])
+
+
+def _round_ticks(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
