@@ -113,6 +113,8 @@ def test_a_backbone_for_a_detector_has_no_head(file: Path, tmp_path: Path, capsy
     assert "begin anew: blocks.5.0.conv.weight" in said
     assert f"next: limbeck finetune {headless}" in said
     assert limbeck.load(headless).classes == ()
+    with pytest.raises(CheckpointError, match="it has no head"):
+        limbeck.load(headless).predict(np.zeros((64, 64, 3), np.uint8))
     again = limbeck.convert(back, tmp_path / "again")
     assert (again / "model.safetensors").read_bytes() == (headless / "model.safetensors").read_bytes()
     maps = limbeck.backbone(headless, strides=(8, 16)).eval()
@@ -120,7 +122,7 @@ def test_a_backbone_for_a_detector_has_no_head(file: Path, tmp_path: Path, capsy
         assert len(maps(torch.zeros(1, 3, 64, 64))) == 2
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors"])
 def test_timm_s_and_torchvision_s_files(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     models = {
         "timm/test_vit": timm.create_model("test_vit", num_classes=4),
@@ -128,14 +130,15 @@ def test_timm_s_and_torchvision_s_files(tmp_path: Path, suffix: str, capsys: pyt
     }
     for name, model in models.items():
         file = tmp_path / f"{name.replace('/', '-')}{suffix}"
-        if suffix == ".pth":
-            torch.save({"state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}, "epoch": 3}, file)
+        if suffix != ".safetensors":
+            content = {"state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}, "epoch": 3}
+            torch.save(content, file, _use_new_zipfile_serialization=suffix == ".pth")
         else:
             save_file(dict(model.state_dict()), file)
         out = limbeck.convert(file, tmp_path / file.stem)
         said = capsys.readouterr().out
         assert f"weights of {name} with 4 classes" in said
-        assert ("dropped: epoch (a number)" in said) == (suffix == ".pth")
+        assert ("dropped: epoch (a number)" in said) == (suffix != ".safetensors")
         loaded = limbeck.load(out)
         images = torch.randn(2, 3, *loaded.preprocess.size)
         with torch.no_grad():
@@ -209,6 +212,12 @@ def test_what_cannot_be_converted_is_told(file: Path, tmp_path: Path, capsys: py
         limbeck.convert(file, tmp_path / "out", architecture="mobilenet_v3_large")
     with pytest.raises(CheckpointError, match="no file of weights"):
         limbeck.convert(tmp_path / "missing.pth", tmp_path / "out")
+    renamed = tmp_path / "renamed.pth"
+    renamed.write_bytes(file.read_bytes())
+    assert limbeck.load(limbeck.convert(renamed, tmp_path / "by-content")).card.provenance["family"] == "Paddle"
+    (tmp_path / "a.pdopt").write_bytes(file.read_bytes())
+    with pytest.raises(CheckpointError, match="is the state of an optimizer"):
+        limbeck.convert(tmp_path / "a.pdopt", tmp_path / "out")
     with pytest.raises(OptionError, match="is a folder"):
         limbeck.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from limbeck.checkpoints.card import WEIGHTS, Card, find, read_card
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.errors import ImagesError, OptionError
+from limbeck.errors import CheckpointError, ImagesError, OptionError
 from limbeck.images.decode import Unreadable, decode
 from limbeck.images.prepare import centre_view, to_input
 from limbeck.records import Preprocess, Skipped
@@ -61,6 +61,12 @@ class Loaded:
 
     def log_probabilities(self, views: Tensor) -> Tensor:
         """The answers to evaluation views, uint8 [B, 3, h, w], as float32 log-probabilities [B, classes]."""
+        if not self.classes:
+            raise CheckpointError(
+                f"this {type(self.model).__name__} is a backbone: it has no head",
+                expected="a classifier",
+                hint="limbeck finetune CHECKPOINT --images PHOTOS_IN_CLASS_FOLDERS --out RUN, which gives it one",
+            )
         look = self.preprocess
         with torch.inference_mode():
             inputs = to_input(views.to(self.device), look.size, look.mean, look.std)

@@ -21,6 +21,7 @@ Values = np.ndarray[Any, Any]
 _NAMES, _PARTS = "StructuredToParameterName@@", "UnpackBigParamInfor@@"
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "params")
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_TORCH_START = b"\x80\x02\x8a\x0a" + _TORCH_MAGIC.to_bytes(10, "little")
 _SAFE = "arrays of plain numbers by name, and nothing else"
 _AGAIN = "copy or download it again"
 
@@ -65,6 +66,13 @@ def read_pdparams(path: str | Path) -> PaddleFile:
         raise CheckpointError(
             f"{path} cannot be read: {reason}", expected=f"a whole {SUFFIX} file", hint=_AGAIN
         ) from reason
+
+
+def is_paddle(path: Path) -> bool:
+    """Whether a file says that it is Paddle's, or is a pickle that torch.save did not write."""
+    with path.open("rb") as file:
+        start = file.read(len(_TORCH_START))
+    return path.suffix == SUFFIX or (start[:1] == b"\x80" and start != _TORCH_START)
 
 
 def write_pdparams(path: str | Path, tensors: Mapping[str, Values]) -> None:

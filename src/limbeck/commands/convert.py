@@ -15,12 +15,18 @@ from tyro.conf import Positional, arg
 from limbeck.checkpoints import foreign, paddle
 from limbeck.checkpoints.card import CARD, WEIGHTS, Card, find, is_checkpoint, read_card, save, versions
 from limbeck.checkpoints.conversion import Conversion
-from limbeck.checkpoints.pdparams import SUFFIX, Values, read_pdparams, write_pdparams
+from limbeck.checkpoints.pdparams import SUFFIX, Values, is_paddle, read_pdparams, write_pdparams
 from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
 from limbeck.checkpoints.weights import read_contents, read_weights
 from limbeck.classification.names import imagenet_names, numbered
 from limbeck.console import console, progress
 from limbeck.errors import CheckpointError, OptionError, RunError, counted
+
+_BESIDE = {
+    ".pdopt": "the state of an optimizer",
+    ".pdmodel": "a program of Paddle's",
+    ".pdiparams": "the weights of a program of Paddle's, without names",
+}
 
 To = Literal["limbeck", "paddle", "paddle-detection"]
 
@@ -74,10 +80,10 @@ def _to_limbeck(options: Convert) -> Path:
             hint=f"{_again(options)} --to paddle, for the way back",
         )
     with progress("converting", 3) as advance:
-        found = _recognised(source, options.architecture)
+        digest = _digest(source)
+        found = _recognised(source, digest, options.architecture)
         advance()
         names = _class_names(options.classes, found)
-        digest = _digest(source)
         again = _check_out(out, digest)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # what a file has not begins anew, and the same each time
@@ -97,14 +103,25 @@ def _to_limbeck(options: Convert) -> Path:
     return out
 
 
-def _recognised(source: Path, architecture: str) -> Conversion:
-    if source.suffix == SUFFIX:
+def _recognised(source: Path, digest: str, architecture: str) -> Conversion:
+    if source.suffix in _BESIDE:
+        raise CheckpointError(
+            f"{source} is {_BESIDE[source.suffix]}",
+            expected=f"the weights by name: {SUFFIX}",
+            hint="the file beside it",
+        )
+    if is_paddle(source):
         return paddle.recognise(read_pdparams(source), str(source), architecture)
-    contents = read_contents(source)
-    return foreign.recognise(contents, source, _digest(source), architecture)
+    return foreign.recognise(read_contents(source), source, digest, architecture)
 
 
 def _digest(source: Path) -> str:
+    if not source.is_file():
+        raise CheckpointError(
+            f"no file of weights at {source}",
+            expected=f"a {SUFFIX}, .pth or .safetensors file",
+            hint="the path of the file",
+        )
     with source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
