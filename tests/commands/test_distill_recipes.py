@@ -17,8 +17,16 @@ HEAVY = [student for student in TABLE_2 if student not in MOBILE]
 
 
 def two_steps(name: str, photos: Path, out: Path, **given: Any) -> Path:
-    small = {"steps": 2, "batch": 4, "student_size": 64, "probe": 0.0, "workers": 0, "track": "none", "device": "cpu"}
-    shared = {"check_teacher": False, "precision": "float32", "teacher_precision": "float32"}
+    small: dict[str, Any] = {
+        "steps": 2,
+        "batch": 4,
+        "student_size": 64,
+        "probe": 0.0,
+        "workers": 0,
+        "track": "none",
+        "device": "cpu",
+    }
+    shared: dict[str, Any] = {"check_teacher": False, "precision": "float32", "teacher_precision": "float32"}
     limbeck.distill(recipe=name, images=photos, out=out, **small | shared | given)
     assert json.loads((out / "config.json").read_text())["recipe"] == name
     return out

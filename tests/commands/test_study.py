@@ -168,7 +168,7 @@ def test_killed_and_gone_on_with(photos: Path, teacher: Path, unseen: Path, tmp_
         shared = common(photos, teacher, tmp_path / name, unseen) | given
         words[name] = ["study", "weight-decay", *line(shared)]
     finished(command(words["whole"]))
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = command(words["cut"], **quiet)
     runs = tmp_path / "cut" / "runs"
     deadline = time.monotonic() + 240

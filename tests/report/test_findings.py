@@ -103,5 +103,5 @@ def test_the_margin_is_students_t() -> None:
     """Two points of two seeds each .02 apart: a pooled deviation of .01414, t(2) 4.303, one standard error of it."""
     grid = cells([*outcomes([(1, 0.5)], noise=0), *outcomes([(2, 0.6)], noise=0)], "distilled")
     spread = [type(grid[0])(cell.point, cell.x, (cell.mean - 0.01, cell.mean + 0.01)) for cell in grid]
-    assert effect(*spread, spread).margin == pytest.approx(4.303 * math.sqrt(2) * 0.01)
+    assert effect(spread[0], spread[1], spread).margin == pytest.approx(4.303 * math.sqrt(2) * 0.01)
     assert paired([0.5, 0.6, 0.7], [0.51, 0.62, 0.73]).margin == pytest.approx(4.303 * 0.01 / math.sqrt(3))

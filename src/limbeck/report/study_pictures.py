@@ -67,11 +67,12 @@ def axis_picture(
         for place, each in enumerate(series):
             colour = SERIES[place]
             xs = [cell.x for cell in each.cells]
-            style = {"color": colour, "linewidth": 1.8, "linestyle": "--" if each.dashed else "-"}
+            style: dict[str, Any] = {"color": colour, "linewidth": 1.8, "linestyle": "--" if each.dashed else "-"}
             axes.plot(xs, [scale * cell.mean for cell in each.cells], **style, marker="_", markersize=11, zorder=3)
             dots = [(cell.x, scale * value) for cell in each.cells for value in cell.values if len(cell.values) > 1]
             if dots:
-                axes.scatter(*zip(*dots, strict=True), s=20, color=colour, alpha=0.75, linewidths=0, zorder=2)
+                xs, ys = zip(*dots, strict=True)
+                axes.scatter(xs, ys, s=20, color=colour, alpha=0.75, linewidths=0, zorder=2)
         places = sorted({(cell.x, cell.point) for each in series for cell in each.cells})
         _dress(axes, colours, axis, log)
         _ticks(axes, places, log)
@@ -93,7 +94,12 @@ def convergence_picture(
         for place, (_, curve) in enumerate(lines):
             xs, ys = zip(*curve, strict=True)
             marker = "o" if len(xs) <= 20 else ""
-            look = {"color": SERIES[place % len(SERIES)], "linewidth": 1.8, "marker": marker, "markersize": 3.5}
+            look: dict[str, Any] = {
+                "color": SERIES[place % len(SERIES)],
+                "linewidth": 1.8,
+                "marker": marker,
+                "markersize": 3.5,
+            }
             axes.plot(xs, [100 * y for y in ys], **look)
         _dress(axes, colours, "epoch", log=False)
 
@@ -148,7 +154,12 @@ def _picture(
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "limbeck", "font.size": 10, "path.simplify": False}
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "limbeck",
+        "font.size": 10,
+        "path.simplify": False,
+    }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=_INCHES, layout="constrained")
         draw(figure.subplots(), COLOURS)
