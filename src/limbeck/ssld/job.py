@@ -203,8 +203,8 @@ def rates_of(student: Student, options: Distill) -> dict[str, float]:
     rates = parameter_rates(student.model, head, options.tune, options.layer_rates)
     if options.tune != "all":
         learns = sum(rates.get(name, 1.0) > 0 for name, _ in student.model.named_parameters())
-        beside = " and the norm layers" if options.tune == "norms" else ""
-        console.print(f"only the classifier{beside} is trained: {counted(learns, 'tensor')}; the rest stays as it is")
+        whom = "the classifier and the norm layers are" if options.tune == "norms" else "the classifier is"
+        console.print(f"only {whom} trained: {counted(learns, 'tensor')}; the rest stays as it is")
     if options.layer_rates:
         console.print(tell_rates(student.model, head, options.layer_rates), markup=False)
     return rates
