@@ -49,8 +49,17 @@ def test_every_name_has_five_strides(name: str) -> None:
     assert whole.num_classes == 1000
 
 
-@pytest.mark.parametrize("strides", [(4, 8, 16, 32), (32, 8), (2, 16)])
-@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_large", "resnet50_vd", HRNET])
+@pytest.mark.parametrize(
+    ("name", "strides"),
+    [
+        ("mobilenet_v1", (4, 8, 16, 32)),
+        ("mobilenet_v2", (32, 8)),
+        ("mobilenet_v3_small", (2,)),
+        ("mobilenet_v3_large", (8, 16, 32)),
+        ("resnet50_vd", (2, 16)),
+        pytest.param("hrnet_w18_c", (8, 16), marks=OLD),
+    ],
+)
 def test_any_part_is_the_part_of_the_whole(name: str, strides: tuple[int, ...]) -> None:
     whole = outline(Architecture.parse(name))
     part = Features(whole, strides)
