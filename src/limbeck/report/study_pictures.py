@@ -71,8 +71,8 @@ def axis_picture(
             axes.plot(xs, [scale * cell.mean for cell in each.cells], **style, marker="_", markersize=11, zorder=3)
             dots = [(cell.x, scale * value) for cell in each.cells for value in cell.values if len(cell.values) > 1]
             if dots:
-                xs, ys = zip(*dots, strict=True)
-                axes.scatter(xs, ys, s=20, color=colour, alpha=0.75, linewidths=0, zorder=2)
+                across, up = zip(*dots, strict=True)
+                axes.scatter(across, up, s=20, color=colour, alpha=0.75, linewidths=0, zorder=2)
         places = sorted({(cell.x, cell.point) for each in series for cell in each.cells})
         _dress(axes, colours, axis, log)
         _ticks(axes, places, log)
