@@ -102,7 +102,8 @@ def columns(records: Set, masks: bool) -> tuple[dict[str, Any], Any]:
         extents = corners[:, :2], corners[:, 2:] - corners[:, :2]
         rows.append(np.column_stack([np.full(len(found), key), *extents, found.scores, found.labels]))
     listed = [{"id": key, "width": WIDTH, "height": HEIGHT} for key in range(len(records))]
-    content = {"images": listed, "annotations": annotations, "categories": [{"id": n} for n in range(CLASSES)]}
+    content: dict[str, Any] = {"info": {}, "images": listed, "annotations": annotations}
+    content["categories"] = [{"id": number} for number in range(CLASSES)]
     if not masks:
         return content, np.concatenate(rows)
     names = "image_id", "category_id", "score", "segmentation"

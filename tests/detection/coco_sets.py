@@ -61,7 +61,7 @@ def coco_set(seed: int, *, images: int = 25, classes: int = 5) -> tuple[dict[str
         results += [{"image_id": image, "category_id": c, "bbox": box, "score": s} for box, c, s in rows]
     listed = [{"id": image, "width": WIDTH, "height": HEIGHT} for image in names]
     categories = [{"id": number, "name": f"class {number}"} for number in range(classes)]
-    return {"images": listed, "annotations": annotations, "categories": categories}, results
+    return {"info": {}, "images": listed, "annotations": annotations, "categories": categories}, results
 
 
 def drawn(box: list[float], rng: Generator) -> Any:

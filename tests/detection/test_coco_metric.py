@@ -1,21 +1,25 @@
 """COCO's numbers against pycocotools, given the same truths and answers in COCO's own form."""
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
 import tracemalloc
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from limbeck.detection.coco_metric import CocoMetric
+from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.masks import Masks, Outlines, Size
 from limbeck.detection.rle import mask_areas, packed_all, unpacked
 from limbeck.errors import LimbeckError
@@ -240,6 +244,28 @@ def as_text(outline: Any) -> Any:
     if isinstance(outline, dict) and isinstance(outline["counts"], bytes):
         return outline | {"counts": outline["counts"].decode()}
     return outline
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_a_set_that_is_read_from_disk_keeps_areas_and_crowds(tmp_path: Path, masks: bool) -> None:
+    """The numbers are those that pycocotools gives for the file itself, with areas that are not the boxes' own."""
+    content, results = with_masks(0) if masks else coco_set(0)
+    for each in content["images"]:
+        each["file_name"] = f"{each['id']}.png"
+        Image.new("L", (WIDTH, HEIGHT), each["id"] % 251).save(tmp_path / each["file_name"])
+    for place, each in enumerate(content["annotations"]):
+        each["bbox"][2] = max(each["bbox"][2], 1)  # one without extent would be left out
+        each["area"] += place % 3 * 0.37
+        if masks:
+            each["segmentation"] = as_text(each["segmentation"])
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    photos = DetectionSet.open(str(tmp_path), masks=masks, workers=0, shown=False)
+    answers = records(content, results)
+    metric = CocoMetric(photos.classes, masks)
+    for place, number in enumerate(photos.numbers):
+        metric.add(number, answers[int(number)][0], photos.target(place))
+    assert len(metric) == len(content["images"])
+    assert_equal(metric, judged(content, results, "segm" if masks else "bbox"))
 
 
 def test_hotcoco_need_not_be_there() -> None:

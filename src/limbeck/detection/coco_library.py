@@ -90,7 +90,7 @@ def _by_pycocotools(truth: Truth, answers: Answers, images: int, classes: int) -
         ) from error
     with redirect_stdout(StringIO()):
         told, found = COCO(), COCO()
-        base = {"images": _listed(truth, images), "categories": _named(classes)}
+        base = {"info": {}, "images": _listed(truth, images), "categories": _named(classes)}
         told.dataset = base | {"annotations": _annotations(truth)}
         told.createIndex()
         found.dataset = base | {"annotations": []}

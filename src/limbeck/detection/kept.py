@@ -48,8 +48,8 @@ class Kept(NamedTuple):
 def answer_rows(found: Detections) -> NDArray[np.float32]:
     """Detections as one array [K, 6]: box, score, label."""
     # one tensor first: one transfer from the device
-    rows = torch.cat([found.boxes, found.scores[:, None], found.labels[:, None].to(found.boxes)], 1)
-    answers: NDArray[np.float32] = rows.detach().float().cpu().numpy()
+    columns = found.boxes, found.scores[:, None], found.labels[:, None]
+    answers: NDArray[np.float32] = torch.cat([each.detach().float() for each in columns], 1).cpu().numpy()
     return answers
 
 
