@@ -1,15 +1,18 @@
 """Data sets of scenes are ordinary folders, drawn once, and never anything but limbeck's own."""
 
 import hashlib
+import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from limbeck.datasets.rle import mask_of
 from limbeck.errors import ImagesError
-from limbeck.scenes.dataset import draw_dataset, to_jpeg
+from limbeck.scenes.dataset import draw_boxes_dataset, draw_dataset, to_jpeg
 from limbeck.scenes.scene import draw_scene
 from limbeck.scenes.shapes import CLASSES
 from limbeck.scenes.sheet import contact_sheet
@@ -103,3 +106,36 @@ def test_a_contact_sheet_shows_every_scene_once() -> None:
     for position, scene in enumerate(scenes):
         top, left = 2 + position // 3 * 18, 2 + position % 3 * 18
         assert np.array_equal(sheet[top : top + 16, left : left + 16], scene.image)
+
+
+def boxes(folder: Path, count: int, **options: int) -> dict[str, Any]:
+    draw_boxes_dataset(folder, count, seed=1, size=48, shown=False, **{"workers": 1, **options})
+    content: dict[str, Any] = json.loads((folder / "annotations.json").read_text())
+    return content
+
+
+def test_boxes_and_masks_are_those_of_the_scenes(tmp_path: Path) -> None:
+    content = boxes(tmp_path, 30)
+    assert [each["name"] for each in content["categories"]] == list(CLASSES)
+    counts = Counter(each["image_id"] for each in content["annotations"])
+    assert set(counts) == set(range(1, 31))
+    assert 1 < max(counts.values()) <= 4
+    scene = draw_scene((1 << 32) + 14, size=48, label=2, objects=2)
+    found = [each for each in content["annotations"] if each["image_id"] == 15]
+    assert [each["category_id"] - 1 for each in found] == [each.label for each in scene.objects]
+    for told, drawn in zip(found, scene.objects, strict=True):
+        left, top, width, height = told["bbox"]
+        assert (left, top, left + width, top + height) == drawn.box
+        assert np.array_equal(mask_of(told["segmentation"]), drawn.mask)
+        assert told["area"] == drawn.mask.sum()
+    assert (tmp_path / "images" / "000014.jpg").read_bytes() == to_jpeg(scene)
+
+
+def test_a_set_with_boxes_goes_on_and_grows_and_any_number_of_processes_draws_it(tmp_path: Path) -> None:
+    whole = boxes(tmp_path / "whole", 70)
+    boxes(tmp_path / "grown", 7)
+    (tmp_path / "grown" / "images" / "000003.jpg").unlink()
+    assert boxes(tmp_path / "grown", 70, workers=2) == whole
+    assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
+    with pytest.raises(ImagesError, match="other settings"):
+        boxes(tmp_path / "whole", 70, objects=2)

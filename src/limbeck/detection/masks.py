@@ -124,7 +124,7 @@ def _after(step: Window | Size | Mirror, masks: Tensor) -> Tensor:
     if isinstance(step, Mirror):
         return masks.flip(2)
     if isinstance(step, Size):
-        return F.interpolate(masks[None].to(torch.uint8), tuple(step), mode="nearest")[0].bool()
+        return F.interpolate(masks[:, None].to(torch.uint8), tuple(step), mode="nearest")[:, 0].bool()
     height, width = masks.shape[1:]
     beyond = (-step.left, step.right - width, -step.top, step.bottom - height)
     return F.pad(masks, beyond)

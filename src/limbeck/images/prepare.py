@@ -53,13 +53,16 @@ def to_input(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> Tensor:
-    """uint8 [B, 3, H, W] to normalised float32 [B, 3, h, w], channels last, on the device of the images.
+    """Images from 0 to 255 [B, 3, H, W] to normalised float32 [B, 3, h, w], channels last, on their device.
+
+    Bytes as a rule; floats where colours were changed beyond the range of bytes.
 
     >>> to_input(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), (32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).unique()
     tensor([-1.])
     """
-    assert images.dtype == torch.uint8
-    whole = images.to(torch.float32, memory_format=torch.channels_last)
+    assert images.dtype in (torch.uint8, torch.float16, torch.float32)
+    own = images.dtype == torch.float32  # which is written to below
+    whole = images.to(torch.float32, memory_format=torch.channels_last, copy=own)
     if whole.shape[2:] != size:
         whole = interpolate(whole, size, mode="bilinear", antialias=True).contiguous(memory_format=torch.channels_last)
     factor, offset = _rows(size[1], mean, std, images.device)

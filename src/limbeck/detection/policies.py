@@ -1,0 +1,198 @@
+"""How photos with boxes are shown, by name: in training, and as they are evaluated."""
+
+import dataclasses
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.detection.cropping import maybe_cut, maybe_enlarged
+from limbeck.detection.photometric import distorted, drawn_colours
+from limbeck.detection.scene import Colour, Pixels, Scene, filled, mirrored, resized, seen
+from limbeck.errors import OptionError
+from limbeck.images.decode import decode
+from limbeck.records import Frame, Target
+
+POLICIES = {
+    "ssd": "limbeck.detection.policies:ssd",
+    "ssd_photometric_last": "limbeck.detection.policies:ssd_photometric_last",
+    "flip_resize": "limbeck.detection.policies:flip_resize",
+    "resize": "limbeck.detection.policies:resize",
+}
+MEAN: Colour = (123.675, 116.28, 103.53)  # of ImageNet
+DIVISOR = 32  # what the deepest map of a pyramid needs
+
+_HALF = 0.5
+_PROBE_VIEWS = range(16)
+
+
+class View(NamedTuple):
+    """What a network is shown: uint8, float16 or float32 [3, h, w] from 0 to 255, and what is on it."""
+
+    image: Tensor
+    target: Target
+    frame: Frame
+
+
+class Policy(ABC):
+    """A pure function of a photo and a generator of its own; `divisor` is what a batch's sides are padded to."""
+
+    seed: int
+    divisor: int
+
+    @abstractmethod
+    def show(self, photo: Pixels, target: Target, drawn: Random) -> View: ...
+
+    @abstractmethod
+    def at(self, size: tuple[int, int]) -> "Policy":
+        """The same policy at another (height, width)."""
+
+    def fingerprint(self) -> str:
+        """Differs with any field, and with any library that decodes, resizes or colours differently."""
+        return _fingerprint(self)
+
+
+@dataclass(frozen=True)
+class SSDView(Policy):
+    """Colours, a larger canvas, a crop, an exact size and a flip; the colours first or last.
+
+    Colours leave the range of bytes, so images are floats: float16, whose steps of at most 1/4 at 430 are finer than
+    those of bytes, or float32 if `exact`.
+    """
+
+    size: tuple[int, int]
+    fill: Colour = MEAN
+    colours_first: bool = True
+    exact: bool = False
+    seed: int = 0
+    divisor: int = 1
+
+    def at(self, size: tuple[int, int]) -> "SSDView":
+        return replace(self, size=size)
+
+    def show(self, photo: Pixels, target: Target, drawn: Random) -> View:
+        colours = drawn_colours(drawn)
+        scene = maybe_cut(maybe_enlarged(Scene.of(photo, target), drawn), drawn)
+        part, place = seen(scene)
+        if self.colours_first:
+            part = distorted(part, colours)
+        scene = resized(filled(scene, part, place, self.fill), *self.size)
+        if drawn.random() < _HALF:
+            scene = mirrored(scene)
+        pixels = scene.photo if self.colours_first else distorted(scene.photo, colours)
+        return _view(pixels.astype(np.float32 if self.exact else np.float16), scene, photo, target)
+
+
+@dataclass(frozen=True)
+class FlipResize(Policy):
+    """A size out of `sizes`, kept in proportion or exact, and a flip; of two sizes any between them if `spanned`."""
+
+    sizes: tuple[tuple[int, int], ...]
+    keep_ratio: bool = True
+    spanned: bool = False
+    flip: float = _HALF
+    seed: int = 0
+    divisor: int = DIVISOR
+
+    def __post_init__(self) -> None:
+        if not self.sizes or (self.spanned and len(self.sizes) != 2):
+            expected = "the smallest and the largest size" if self.spanned else "at least one size"
+            raise OptionError(f"{len(self.sizes)} sizes", expected=expected, hint="800 1333")
+
+    def at(self, size: tuple[int, int]) -> "FlipResize":
+        return replace(self, sizes=(size,), spanned=False)
+
+    def show(self, photo: Pixels, target: Target, drawn: Random) -> View:
+        chosen = self._size(drawn)
+        height, width = photo.shape[:2]
+        shown = within(height, width, chosen) if self.keep_ratio else chosen
+        scene = resized(Scene.of(photo, target), *shown)
+        if drawn.random() < self.flip:
+            scene = mirrored(scene)
+        return _view(scene.photo, scene, photo, target)
+
+    def _size(self, drawn: Random) -> tuple[int, int]:
+        if not self.spanned:
+            return self.sizes[int(drawn.random() * len(self.sizes))]
+        one, other = self.sizes
+        low, high = min(min(one), min(other)), max(min(one), min(other))
+        shortest, longest = min(max(one), max(other)), max(max(one), max(other))
+        return low + int(drawn.random() * (high - low + 1)), shortest + int(drawn.random() * (longest - shortest + 1))
+
+
+def ssd(size: tuple[int, int] = (300, 300), *, fill: Colour = MEAN, seed: int = 0) -> SSDView:
+    """Colours first: the order with which the published checkpoints were most probably trained.
+
+    >>> ssd().colours_first, ssd_photometric_last().colours_first
+    (True, False)
+    """
+    return SSDView(size, fill, True, seed=seed)
+
+
+def ssd_photometric_last(size: tuple[int, int] = (300, 300), *, fill: Colour = MEAN, seed: int = 0) -> SSDView:
+    """Colours last, and the larger canvas in bytes: the order of mmdetection 3."""
+    return SSDView(size, fill, False, seed=seed)
+
+
+def flip_resize(
+    size: tuple[int, int] = (800, 1333), *, others: tuple[tuple[int, int], ...] = (), seed: int = 0
+) -> FlipResize:
+    """Within a size, in proportion, and a flip; of several sizes one is drawn for each view."""
+    return FlipResize((size, *others), seed=seed)
+
+
+def resize(size: tuple[int, int], *, keep_ratio: bool = False) -> FlipResize:
+    """As a detector is evaluated: exactly this size, or within it in proportion."""
+    return FlipResize((size,), keep_ratio, flip=0.0, divisor=DIVISOR if keep_ratio else 1)
+
+
+def within(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The largest size in proportion whose sides are at most those of `size`, whichever way round.
+
+    >>> within(480, 640, (800, 1333)), within(640, 480, (800, 1333)), within(400, 1000, (800, 1333))
+    ((800, 1067), (1067, 800), (533, 1333))
+    """
+    factor = min(max(size) / max(height, width), min(size) / min(height, width))
+    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+
+
+def render(policy: Policy, data: bytes, target: Target, key: bytes, number: int) -> View:
+    """One view of a photo: a pure function of (policy, key, number).
+
+    >>> probe = resources.files("limbeck.images").joinpath("probe.jpg").read_bytes()
+    >>> nothing = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    >>> one, other = (render(ssd((32, 32)), probe, nothing, b"key", 5) for _ in range(2))
+    >>> torch.equal(one.image, other.image), one.image.shape
+    (True, torch.Size([3, 32, 32]))
+    """
+    text = f"view {policy.seed} {number} ".encode()
+    drawn = Random(int.from_bytes(hashlib.blake2b(text + key, digest_size=16).digest(), "little"))
+    return policy.show(decode(data).permute(1, 2, 0).numpy(), target, drawn)
+
+
+def _view(pixels: Pixels, scene: Scene, photo: Pixels, target: Target) -> View:
+    frame = Frame(scene.height, scene.width, photo.shape[0], photo.shape[1])
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    return View(image, scene.target(target), frame)
+
+
+@cache
+def _fingerprint(policy: Policy) -> str:
+    assert dataclasses.is_dataclass(policy)
+    digest = hashlib.blake2b(repr(policy).encode(), digest_size=8)
+    probe = resources.files("limbeck.images").joinpath("probe.jpg").read_bytes()
+    height, width = decode(probe).shape[1:]
+    corners = torch.tensor([[0.1, 0.2, 0.5, 0.6], [0.4, 0.3, 0.9, 1.0]]) * torch.tensor([width, height, width, height])
+    target = Target(corners, torch.arange(2))
+    for number in _PROBE_VIEWS:
+        view = render(policy, probe, target, b"probe", number)
+        for part in (view.image, view.target.boxes, view.target.labels):
+            digest.update(part.contiguous().numpy().tobytes())
+    return digest.hexdigest()
