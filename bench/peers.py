@@ -40,7 +40,7 @@ from peers.score import score
 WORK = Path(".bench/peers").resolve()
 PHOTOS = (cifar.WORK / "photos").resolve()
 STEPS, TUNE_STEPS, SEEDS = 780, 310, 2  # two epochs of 50,000 photos; ten of 4,000
-WARM, SPEED_STEPS, ROUNDS = 20, 120, 3  # the first steps of a timed run do not count
+WARM, SPEED_STEPS, ROUNDS = 20, 80, 3  # the first steps of a timed run do not count
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Tool:
 TOOLS = {
     "limbeck": Tool("distill: JS of the class probabilities", 0, "limbeck_js", (0.8, 1.6, 3.2),
                     "limbeck_labels", (0.05, 0.2, 0.8), timed=("float32",)),
+    "lightly": Tool("distillationv3: features", 0, "lightly_v3", (0.0005, 0.002, 0.008),
+                    "lightly_labels", (0.0003, 0.001, 0.003), variants=("gentle",)),
     "timm": Tool("LogitDistillationTask: labels and KL, T=4", 50_000, "timm_kd", (0.02, 0.1, 0.5),
                  timed=("bfloat16",)),
     "torchdistill": Tool("KDLoss: labels and KL, T=4", 50_000, "torchdistill_kd", (0.02, 0.1, 0.5)),
-    "lightly": Tool("distillationv3: features", 0, "lightly_v3", (0.0005, 0.002, 0.008),
-                    "lightly_labels", (0.0003, 0.001, 0.003), variants=("gentle",)),
 }  # fmt: skip
 
 
@@ -165,8 +165,9 @@ def prepare(data: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
             link.symlink_to(line)
-    torch.manual_seed(0)
-    save_file(cifar_student().state_dict(), WORK / "start.safetensors")
+    if not (WORK / "start.safetensors").exists():
+        torch.manual_seed(0)
+        save_file(cifar_student().state_dict(), WORK / "start.safetensors")
 
 
 def tree_memory(process: psutil.Process) -> int:
@@ -211,9 +212,10 @@ def finish(run: Run, numbers: dict[str, Any]) -> None:
 
 
 def work(tools: list[str], steps: int, core: int) -> bool:
-    """Do the first training that is neither done nor under way in another process."""
+    """Do the first training that is neither done nor under way in another process, or wait for that one."""
     (WORK / "claims").mkdir(parents=True, exist_ok=True)
-    for run in (run for name in tools for run in plan(name, steps)):
+    left = [run for name in tools for run in plan(name, steps) if run.result is None]
+    for run in left:
         with (WORK / "claims" / run.job.folder.name).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,8 +224,10 @@ def work(tools: list[str], steps: int, core: int) -> bool:
             if run.result is None:
                 numbers = train(run, core)
                 finish(run, numbers | score(run.job.folder / "student.safetensors", WORK / "few", PHOTOS / "test"))
-                return True
-    return False
+            return True
+    if left:
+        time.sleep(5)
+    return bool(left)
 
 
 def timings(steps: int) -> list[Run]:
@@ -236,9 +240,9 @@ def timings(steps: int) -> list[Run]:
     ]
 
 
-def average(runs: list[Run], name: str) -> float:
+def middle(runs: list[Run], name: str) -> float | None:
     values = [run.result[name] for run in runs if run.result]
-    return statistics.median(values) if values else float("nan")
+    return statistics.median(values) if values else None
 
 
 def row(name: str, steps: int, speed_steps: int) -> dict[str, Any]:
@@ -253,10 +257,10 @@ def row(name: str, steps: int, speed_steps: int) -> dict[str, Any]:
         "top1": [result["top1"] for result in results] if tool.labels or name == "limbeck" else [],
         "linear": [result["linear"] for result in results],
         "tuned": after.result["top1"] if after and after.result else None,
-        "seconds": average(runs, "seconds"),
-        "images_per_second": average(plain, "images_per_second"), "peak_mib": average(plain, "peak_mib"),
+        "seconds": middle(runs, "seconds"),
+        "images_per_second": middle(plain, "images_per_second"), "peak_mib": middle(plain, "peak_mib"),
         "other_images_per_second": {
-            variant: average([run for run in timed if run.job.variant == variant], "images_per_second")
+            variant: middle([run for run in timed if run.job.variant == variant], "images_per_second")
             for variant in tool.timed
         },
         "sweep": {run.job.folder.name: run.result for run in plan(name, steps)},
@@ -270,14 +274,18 @@ def table(steps: int, speed_steps: int) -> None:
     print("| tool | learns by | labels | setting | top-1 | linear head, 4,000 labels | all tuned, 4,000 labels "
           "| seconds | images/s | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
     for cells in rows:
-        top1, linear = (", ".join(f"{value:.2f}" for value in cells[name]) or "-" for name in ("top1", "linear"))
-        tuned_top1 = f"{cells['tuned']:.2f}" if cells["tuned"] else "-"
-        others = "".join(f"; {name} {value:,.0f}" for name, value in cells["other_images_per_second"].items())
+        others = "".join(f"; {name} {shown(value, 0)}" for name, value in cells["other_images_per_second"].items())
         print(
-            f"| {cells['tool']} | {cells['method']} | {cells['labels']:,} | {cells['setting']} | {top1} | {linear} "
-            f"| {tuned_top1} | {cells['seconds']:.0f} | {cells['images_per_second']:,.0f}{others} "
-            f"| {cells['peak_mib']:,.0f} |"
+            f"| {cells['tool']} | {cells['method']} | {cells['labels']:,} | {cells['setting'] or '-'} "
+            f"| {shown(cells['top1'], 2)} | {shown(cells['linear'], 2)} | {shown(cells['tuned'], 2)} "
+            f"| {shown(cells['seconds'], 0)} | {shown(cells['images_per_second'], 0)}{others} "
+            f"| {shown(cells['peak_mib'], 0)} |"
         )
+
+
+def shown(values: float | list[float] | None, digits: int) -> str:
+    several = values if isinstance(values, list) else [values]
+    return ", ".join(f"{value:,.{digits}f}" for value in several if value is not None) or "-"
 
 
 def main() -> None:
@@ -296,8 +304,12 @@ def main() -> None:
             options.error("--data: the folder that holds cifar10_train.tar.gz and cifar10_test.tar.gz")
         torch.set_num_threads(1)
         WORK.mkdir(parents=True, exist_ok=True)
-        prepare(asked.data)
         tools = [asked.only] if asked.only else list(TOOLS)
+        with (WORK / "preparing").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            prepare(asked.data)
+            for name in tools:
+                python(name)
         while not asked.speed and work(tools, asked.steps, asked.core):
             pass
         for run in timings(asked.speed_steps) if not asked.train else []:

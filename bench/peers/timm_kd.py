@@ -26,7 +26,12 @@ def main() -> None:
     optimizer = create_optimizer_v2(student, opt="sgd", lr=job.rate, momentum=0.9, weight_decay=2e-5)
     epochs = -(-job.steps // len(loader))
     schedule, _ = create_scheduler_v2(
-        optimizer, "cosine", epochs, step_on_epochs=False, updates_per_epoch=-(-job.steps // epochs)
+        optimizer,
+        "cosine",
+        epochs,
+        warmup_epochs=epochs / 10,
+        step_on_epochs=False,
+        updates_per_epoch=-(-job.steps // epochs),
     )
     fast = job.variant == "bfloat16"  # --amp --amp-dtype bfloat16 --channels-last of its train script
     if fast:
