@@ -68,7 +68,7 @@ def concrete(command: str) -> list[str]:
     small |= {"S": "test_resnet", "A": "test_resnet", "B": "test_resnet", "PHOTO...": "PHOTOS/000001.jpg"}
     small |= {"TEST_PHOTOS": "VAL", "chosen": "SET"}
     words = [small.get(word, word) for word in shlex.split(command)]
-    if "distill" in words and "--help" not in words and "--resume" not in words:
+    if {"distill", "study"} & set(words) and "--help" not in words and "--resume" not in words:
         words += QUICK
     if "select" in words and "--help" not in words:
         words += SELECT
