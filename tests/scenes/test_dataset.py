@@ -76,7 +76,7 @@ def test_a_folder_of_the_user_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"size": 48}, {"labelled": False}])
-def test_scenes_drawn_with_other_settings_are_refused(tmp_path: Path, other: dict[str, int]) -> None:
+def test_scenes_drawn_with_other_settings_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     draw(tmp_path, 3)
     before = contents(tmp_path)
     with pytest.raises(ImagesError, match="other settings"):

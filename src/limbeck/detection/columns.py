@@ -17,6 +17,9 @@ from limbeck.detection.sources import Listed, Source
 from limbeck.errors import counted, nearest
 from limbeck.images.imageset import ImageSet
 
+_LEAST_SIDE = 0.01  # pixels: a side that float32 could round to nothing
+_LOOKED_AT = 10_000  # boxes of a set, to see which units they are in
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -108,11 +111,11 @@ class Gathering:
             self.problems.add("unreadable-boxes", f"{where}: {thing.flaw or 'there is none'}")
             return
         box = in_pixels(written, labels, height, width)
-        left, top, right, bottom = np.array(box, np.float32).clip(0, (width, height, width, height)).tolist()
+        left, top, right, bottom = max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height)
         kind = ""
         if is_flat(thing, box):
             kind = "boxes-without-extent"
-        elif is_outside(box, height, width) or is_flat(thing, (left, top, right, bottom)):
+        elif is_outside(box, height, width) or min(right - left, bottom - top) < _LEAST_SIDE:
             kind = "boxes-outside"
         elif not thing.label:
             kind = "unknown-class-ids"
@@ -151,7 +154,7 @@ def check_units(listed: Iterable[Listed], images: ImageSet, problems: Problems) 
         height, width = images.size(each.row)
         owners[id(each.source)] = each.source
         boxes = placed.setdefault(id(each.source), [])
-        for thing in each.sample.things:
+        for thing in each.sample.things if len(boxes) < _LOOKED_AT else ():
             if thing.box is not None:
                 boxes.append(Placed(thing.box, in_pixels(thing.box, each.source.labels, height, width), height, width))
     strange = set()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from limbeck.datasets.records import Trouble
 from limbeck.datasets.troubles import TROUBLES, is_error, told
-from limbeck.errors import LimbeckError, counted
+from limbeck.errors import LimbeckError, as_typed, counted
 
 _EXAMPLES = 3
 
@@ -74,7 +74,7 @@ class Problems:
 
     def error(self, first: str = "", *, skippable: bool = True) -> LimbeckError:
         """All of it as one error."""
-        typed = " ".join(self.sources)
+        typed = " ".join(map(as_typed, self.sources))
         kinds = counted(len(self.counts), "fault", "kinds of faults")
         head = first or f"{typed}: {kinds} that training would stumble over"
         page = f"limbeck doctor {typed} (a page with all of them)"
