@@ -272,10 +272,11 @@ def test_points_that_are_none(name: str, values: tuple[str, ...], hint: str) -> 
 def test_a_run_is_named_by_what_it_is() -> None:
     base = Distill(images=("/photos",), student="resnet18", loss="js", steps=9)
 
-    def name(**changes: Any) -> str:
+    def name(print: str = "aa", **changes: Any) -> str:
         grid = Study("weight-decay", Distill(**vars(base) | changes), points=("1e-4",), seeds=1)
-        (run,) = runs(grid, points(grid, 100), 100)
+        (run,) = runs(grid, points(grid, 100), 100, {grid.base.images: print})
         return run.name
 
     assert name() == name(workers=3, store="elsewhere", log_every=7)
-    assert len({name(), name(steps=8), name(lr=0.2), name(colour="jitter"), name(images=("/other",))}) == 5
+    assert name() == name(images=("/moved",))
+    assert len({name(), name(steps=8), name(lr=0.2), name(colour="jitter"), name(print="of one photo more")}) == 5

@@ -73,11 +73,14 @@ def run(asked: Study) -> list[Outcome]:
         raise OptionError(f"--out {base.out} is a file", expected="the folder of the study", hint="--out DIR")
     ranks = start_ranks(base.device, (), folder.path)
     images = open_images(base.images, base, ranks)
+    others = [sources for sources in (chosen.labelled, (base.eval,)) if any(sources)]
+    prints = {sources: open_images(sources, base, ranks).fingerprint() for sources in others}
+    prints[base.images] = images.fingerprint()
     grid = points(chosen, len(images))
-    todo = runs(chosen, grid, len(images))
+    todo = runs(chosen, grid, len(images), prints)
     for each in todo:
         validate(replace(each.options, out=base.out))
-    teachers = {each.name: taught(each.options, folder.path, ranks) for each in todo if each.options.teacher}
+    teachers = {each.name: taught(each.options, folder.path, ranks, prints) for each in todo if each.options.teacher}
     console.print(
         f"{counted(len(todo), 'run')}: {counted(len(grid), 'point')} of {STUDIES[chosen.name].axis}, "
         f"{counted(chosen.seeds, 'seed')}; {sum(folder.done(each.name) for each in todo)} done before"

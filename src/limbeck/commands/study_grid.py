@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +17,7 @@ from limbeck.ssld.opening import name_teacher
 from limbeck.ssld.options import FREE, OPTIONS, Distill
 
 VIEWS = 8  # stored views of each photo, where the options say none
+Prints = Mapping[tuple[str, ...], str]  # sources of photos -> what digests all of them
 Stage = Literal["distilled", "finetuned", "labels"]
 _SAME_RESULT = {*FREE, "teacher", "teacher_weights", "store", "recipe", "evaluate_every", "verb", "check_teacher"}
 
@@ -89,23 +90,23 @@ def _taught_by(study: Study, place: int, asked: str, photos: int) -> Point:
     return Point(label, place, photos, {"teacher": name, "teacher_weights": kept})
 
 
-def runs(study: Study, grid: Iterable[Point], photos: int) -> list[Run]:
+def runs(study: Study, grid: Iterable[Point], photos: int, prints: Prints) -> list[Run]:
     """All runs: seed by seed, so that a study that is stopped has every point once first; stage two beside its run."""
     grid, found = list(grid), list[Run]()
     for seed in range(study.base.seed, study.base.seed + study.seeds):
         for point in grid:
             options = replace(study.base, seed=seed, **point.changes)
-            name = named(options, point.photos if point.photos < photos else 0)
+            name = named(options, point.photos if point.photos < photos else 0, prints)
             found.append(Run(name, point, "distilled", options))
             if study.stage_two:
                 tuned = stage_two(study, options)
-                told = f"{name}-then-{tuned.loss}-{_length(tuned)}-{_digest(tuned)}"
+                told = f"{name}-then-{tuned.loss}-{_length(tuned)}-{_digest(tuned, 0, prints)}"
                 found.append(Run(told, point, "finetuned", tuned, after=name))
         if study.name == "trade-off" and study.labelled:
             for student in dict.fromkeys(point.changes["student"] for point in grid):
                 point = Point(f"{student}, labels", -1, 0, {"student": student})
                 options = with_labels(study, replace(study.base, seed=seed, student=student))
-                found.append(Run(named(options, 0), point, "labels", options))
+                found.append(Run(named(options, 0, prints), point, "labels", options))
     return list({run.name: run for run in found}.values())
 
 
@@ -135,22 +136,23 @@ def _from_labels(options: Distill) -> Distill:
     )
 
 
-def named(options: Distill, photos: int) -> str:
+def named(options: Distill, photos: int, prints: Prints) -> str:
     """A folder's name for a run: what people look for in words, everything else in a digest.
 
-    >>> named(Distill(images=("a",), loss="cross-entropy", student="resnet18", steps=90), 0)[:36]
+    >>> named(Distill(images=("a",), loss="cross-entropy", student="resnet18", steps=90), 0, {})[:36]
     'resnet18-labels-90steps-wd1e-05-seed'
     """
     taught = Path(options.teacher_weights or options.teacher).stem if options.teacher else "labels"
     words = [_slug(options.student), _slug(taught), _length(options), f"wd{options.weight_decay:g}"]
     words += [f"{photos}photos"] if photos else []
-    return "-".join([*words, f"seed{options.seed}", _digest(options, photos)])
+    return "-".join([*words, f"seed{options.seed}", _digest(options, photos, prints)])
 
 
-def _digest(options: Distill, photos: int = 0) -> str:
-    """Of everything that a run's result depends on; a teacher counts by its weights, wherever they lie."""
+def _digest(options: Distill, photos: int, prints: Prints) -> str:
+    """Of everything that a run's result depends on; photos and teacher count by their content, wherever they lie."""
     told = {name: getattr(options, name) for name in OPTIONS if name not in _SAME_RESULT}
     told = {name: value for name, value in told.items() if value != OPTIONS[name].default}
+    told |= {"images": prints.get(options.images, ""), "eval": prints.get((options.eval,), "")}
     told |= {"photos": photos, "teacher": name_teacher(options, None).fingerprint if options.teacher else ""}
     return blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=3).hexdigest()
 

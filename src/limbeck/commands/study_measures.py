@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from limbeck.checkpoints.loaded import load
+from limbeck.commands.study_grid import Prints
 from limbeck.commands.teach import student_size
 from limbeck.console import console
 from limbeck.files import write_atomically
@@ -36,12 +37,12 @@ class Taught:
     store: str
 
 
-def taught(options: Distill, out: Path, ranks: Ranks) -> Taught:
+def taught(options: Distill, out: Path, ranks: Ranks, prints: Prints) -> Taught:
     """What a study needs to know of the teacher that some options name; it is loaded the first time only."""
     spec = name_teacher(options, None)
     told = remembered(
         out / "measured" / f"teacher-{spec.fingerprint}.json",
-        {"eval": options.eval},
+        {"eval": prints.get((options.eval,), "")},
         lambda: _ask(options, Teaching(spec, ranks.device, _precision(options, spec.only_float32, ranks)), ranks),
     )
     facts = TeacherFacts.from_dict(told["teacher"])
