@@ -60,6 +60,9 @@ def test_what_is_no_source_is_told(tmp_path: Path) -> None:
         backbone(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         backbone(tmp_path)
+    (tmp_path / "released.pdparams").touch()
+    with pytest.raises(CheckpointError, match=r"limbeck convert \S+released.pdparams --out CHECKPOINT"):
+        backbone(tmp_path / "released.pdparams")
     with pytest.raises(CheckpointError, match="no pretrained weights of limbeck/resnet50_vd"):
         backbone("resnet50_vd", pretrained=True)
 

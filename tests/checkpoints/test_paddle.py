@@ -206,4 +206,4 @@ def test_the_same_network_of_timm_has_the_reference_s_names_too() -> None:
     assert network_of(Architecture("timm", "mobilenetv1_100", {})) is None
     assert network_of(Architecture("timm", "resnet50", {})) == "timm/resnet50"
     assert network_of(Architecture("torchvision", "resnet50", {})) is None
-    assert network_of(Architecture("limbeck", "resnext101_32x16d", {})) is None
+    assert network_of(Architecture("timm", "resnext101_32x16d.fb_wsl_ig1b_ft_in1k", {})) == "resnext101_32x16d"

@@ -174,7 +174,7 @@ def find(path: str | Path) -> Path:
     raise CheckpointError(
         f"no checkpoint in {path}",
         expected=f"{WEIGHTS} and {CARD}, in this folder or in its folder student",
-        hint=_MAKE,
+        hint=f"limbeck convert {path} --out CHECKPOINT" if Path(path).is_file() else _MAKE,
     )
 
 

@@ -59,6 +59,7 @@ NETWORKS: Mapping[str, Network] = {
     "resnet200_vd": Network("ResNet200_vd", _RESNET, blocks(3, 12, 48, 3)),
     "hrnet_w18_c": Network("HRNet_W18_C", _HRNET, hrnet.places()),
     "se_hrnet_w64_c": Network("SE_HRNet_W64_C", _HRNET, hrnet.places()),
+    "resnext101_32x16d": Network("ResNeXt101_32x16d_wsl", {CLAS: resnet.WSL}, blocks(3, 4, 23, 3)),
     "timm/resnet50": Network("ResNet50", {DETECTION: resnet.DETECTION_B}, blocks(3, 4, 6, 3)),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""ResNet-vd is timm's ResNet-D, and the detectors' ResNet-b is timm's ResNet."""
+"""ResNet-vd is timm's ResNet-D, the detectors' ResNet-b is timm's ResNet, and the weakly taught ResNeXt timm's too."""
 
 from limbeck.checkpoints.renames import HEAD, Table
 
@@ -71,4 +71,19 @@ DETECTION_B: Table = {
         ("res{stage+2}.res{stage+2}{letter}.short.norm", "layer{stage+1}.{index}.downsample.1"),
     ),
     HEAD: (("fc", "fc"), ("out", "fc")),
+}
+
+WSL: Table = {
+    "once": (("_conv_stem._conv", "conv1"), ("_conv_stem._bn", "bn1")),
+    "block": (
+        ("_conv{stage+1}_{index}._conv0._conv", "layer{stage+1}.{index}.conv1"),
+        ("_conv{stage+1}_{index}._conv0._bn", "layer{stage+1}.{index}.bn1"),
+        ("_conv{stage+1}_{index}._conv1._conv", "layer{stage+1}.{index}.conv2"),
+        ("_conv{stage+1}_{index}._conv1._bn", "layer{stage+1}.{index}.bn2"),
+        ("_conv{stage+1}_{index}._conv2._conv", "layer{stage+1}.{index}.conv3"),
+        ("_conv{stage+1}_{index}._conv2._bn", "layer{stage+1}.{index}.bn3"),
+        ("_conv{stage+1}_{index}._short._conv._conv", "layer{stage+1}.{index}.downsample.0"),
+        ("_conv{stage+1}_{index}._short._conv._bn", "layer{stage+1}.{index}.downsample.1"),
+    ),
+    HEAD: (("_out", "fc"),),
 }
