@@ -343,8 +343,8 @@ def member_of(teacher: str | nn.Module, weights: str | None, overrides: Override
     if path.is_file():
         raise OptionError(
             f"the teacher {teacher} is a file",
-            expected="weights need the name of their model beside them",
-            hint=f"--teacher NAME --teacher-weights {teacher}",
+            expected="a checkpoint made of it, or the name of its model beside it",
+            hint=f"limbeck convert {teacher} --out CHECKPOINT; or --teacher NAME --teacher-weights {teacher}",
         )
     if _looks_like_path(teacher):
         raise _nothing_at(teacher)
