@@ -1,7 +1,7 @@
 """Tables 3, 5 and 6 of the paper at 3 points and 2 seeds, on real CIFAR-10 photos with the networks of bench/cifar.py.
 
-    python bench/cifar.py --data ../shared/data --only losses       # the photos, and the 12-epoch teacher's soft labels
-    for n in 1 3; do python bench/cifar_teacher.py --data ../shared/data --epochs $n \
+    python bench/cifar.py --data ../shared/data --only labels       # the photos
+    for n in 1 3 12; do python bench/cifar_teacher.py --data ../shared/data --epochs $n \
         --out .bench/cifar/teachers/epochs$n.safetensors; done
     python bench/studies.py                                         # goes on where it stopped; two at once share it
     python bench/studies.py --only volume
@@ -22,7 +22,6 @@ from typing import Any
 
 import cifar_models  # noqa: F401  (registers the two networks with timm)
 import limbeck
-from limbeck.ssld.stamp import read_stamp
 
 WORK = Path(".bench/cifar")
 OUT = WORK / "studies"
@@ -54,19 +53,6 @@ STUDIES: dict[str, dict[str, Any]] = {
 }
 
 
-def prepare() -> None:
-    """The 12-epoch teacher under its own name, and the soft labels that bench/cifar.py has of it."""
-    OUT.joinpath("stores").mkdir(parents=True, exist_ok=True)
-    TEACHERS[-1].parent.mkdir(exist_ok=True)
-    if not TEACHERS[-1].exists():
-        TEACHERS[-1].hardlink_to(WORK / "teacher.safetensors")
-    stamp = read_stamp(WORK / "store")
-    if stamp is not None:
-        link = OUT / "stores" / f"{stamp.teacher[:12]}-{stamp.views[:8]}"
-        if not link.exists():
-            link.symlink_to((WORK / "store").resolve())
-
-
 def table(name: str) -> None:
     """Markdown: a row for each point, mean ± spread of each stage."""
     with (OUT / f"{name}.csv").open() as file:
@@ -95,7 +81,6 @@ def main() -> None:
     chosen = options.parse_args()
     names = [chosen.only] if chosen.only else list(STUDIES)
     if not chosen.table:
-        prepare()
         for name in names:
             given = COMMON | STUDIES[name]
             given = {key: value for key, value in given.items() if not (chosen.stage_one and key in STAGE_TWO)}
