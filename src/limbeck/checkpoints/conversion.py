@@ -23,7 +23,6 @@ class Conversion:
     dropped: Mapping[str, str] = field(default_factory=dict)  # what in the file was not used, and what it is
     drawn: Sequence[str] = ()  # tensors that the file has not, and that begin anew
     notes: Sequence[str] = ()
-    names: tuple[str, ...] | None = None  # of its classes, where its makers say them
 
     @property
     def classes(self) -> int:

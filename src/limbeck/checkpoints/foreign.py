@@ -23,7 +23,12 @@ _TOLD = 4
 
 
 def recognise(contents: Contents, path: Path, sha256: str, architecture: str = "") -> Conversion:
-    """The classifier of a file; with `architecture`, this one or an error."""
+    """The classifier of a file; with `architecture`, this one or an error.
+
+    >>> model = timm.create_model("test_resnet", num_classes=5)
+    >>> recognise(Contents(dict(model.state_dict()), {}), Path("weights.pth"), "").architecture
+    Architecture(builder='timm', name='test_resnet', args={'num_classes': 5})
+    """
     contents = _without_prefix(contents)
     shapes = _shapes(contents)
     if architecture:

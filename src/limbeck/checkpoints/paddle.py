@@ -106,7 +106,13 @@ class Candidate:
 
 
 def recognise(file: PaddleFile, source: str, architecture: str = "") -> Conversion:
-    """The network of a file, among those that limbeck has; with `architecture`, this one or an error."""
+    """The network of a file, among those that limbeck has; with `architecture`, this one or an error.
+
+    >>> recognise(PaddleFile({"conv0.weight": np.zeros(3)}, {}), "a.pdparams")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    limbeck.errors.CheckpointError: a.pdparams holds no network that limbeck knows: 1 tensor, conv0.weight, ...
+      expected: MobileNetV1 (mobilenet_v1), ...
+    """
     known = [_known(architecture)] if architecture else list(NETWORKS)
     fitting: list[Candidate] = []
     nearest: Candidate | None = None

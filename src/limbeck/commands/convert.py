@@ -55,7 +55,14 @@ def convert(
     architecture: str = "",
     classes: str | Path | Iterable[str] = (),
 ) -> Path:
-    """A file of foreign weights as a checkpoint that `limbeck.load` takes; or a checkpoint as a file of Paddle's."""
+    """A file of foreign weights as a checkpoint that `limbeck.load` takes; or a checkpoint as a file of Paddle's.
+
+    >>> convert("no/such.pdparams", "checkpoint")
+    Traceback (most recent call last):
+    limbeck.errors.CheckpointError: no file of weights at no/such.pdparams
+      expected: a .pdparams, .pth or .safetensors file
+      try:      the path of the file
+    """
     named = (str(classes),) if isinstance(classes, str | Path) else tuple(classes)
     return run(Convert(str(source), str(out), to, architecture, named))
 
