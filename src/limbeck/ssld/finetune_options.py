@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.card import is_checkpoint
 from limbeck.errors import LimbeckError, OptionError
-from limbeck.ssld.options import OPTIONS, Distill, Precision, typed
+from limbeck.ssld.options import OPTIONS, Distill, Precision, flag, typed
 
 EXAMPLE = "limbeck finetune resnet50d --images PHOTOS --out RUN"
 
@@ -102,9 +102,12 @@ FIELDS = {field.name: field for field in dataclasses.fields(Finetune)}
 # what has another name in a distillation
 _OTHERWISE = {"model": "student", "weights": "student_weights", "size": "student_size", "val": "probe"}
 _SAME = [name for name in FIELDS if name in OPTIONS and name != "tune"]
-_HINTS = {"--student-weights": "--weights", "--student-size": "--size", "--probe": "--val", "--student": "MODEL"}
-
-
+_HINTS = {"--student-weights": "--weights", "--student-size": "--size", "--probe": "--val"}
+_SENTENCES = {
+    "--teacher-weights FILE, or ": "",
+    "`limbeck distill` made": "`limbeck finetune` made",
+    "limbeck distill --out RUN": "limbeck finetune --out RUN",
+}
 _BASE = Distill(loss="cross-entropy", best=True, verb="finetune")
 
 
@@ -179,11 +182,16 @@ def in_its_words(error: LimbeckError, fix_size: int = 0) -> LimbeckError:
 
     def renamed(text: str) -> str:
         text = text.replace("--teacher-weights FILE, or ", "").replace(
-            "limbeck distill --out", "limbeck finetune --out"
+            "`limbeck distill` made", "`limbeck finetune` made"
         )
+        text = text.replace("limbeck distill --out RUN", "limbeck finetune --out RUN")
         return pattern.sub(lambda found: names[found[0]], text)
 
     hint = renamed(error.hint)
+    ours = {_OTHERWISE.get(name, name): name for name in FIELDS}
+    for theirs, name in ours.items():  # what is proposed is the default, which may be another here
+        if theirs in OPTIONS and error.hint == typed(theirs, OPTIONS[theirs].default):
+            hint = typed(name, FIELDS[name].default) if FIELDS[name].default else f"leave {flag(name)} out"
     if "weights by path" in error.hint:
         hint += ", a checkpoint that `limbeck convert FILE --out CHECKPOINT` made, or --weights none"
     return type(error)(renamed(error.found), expected=renamed(error.expected), hint=hint)

@@ -159,12 +159,14 @@ def check_fit(student: Student) -> None:
     height, width = student.preprocess.size
     why = refusal(student.model, (height, width))
     own = min(preprocess_of(student.model).size)
-    if not why or refusal(student.model, (own, own)) == why:  # what no shape can tell is told by the first step
+    unsure = own != height and refusal(student.model, (own, own)) == why
+    if not why or unsure:  # what no shape can tell is told by the first step
         return
+    size = nearest_size(student.model, height, own)
     raise OptionError(
         f"{student.architecture.name} cannot take images of {height} x {width}: {why}",
         expected="a size that it can take",
-        hint=f"--student-size {nearest_size(student.model, height, own)}",
+        hint=f"--student-size {size if size != height else 32 * max(1, round(height / 32))}",
     )
 
 

@@ -74,7 +74,7 @@ def named_photos(images: ImageSet, options: Distill) -> Named:
         raise ImagesError(
             f"{counted(len(found.photos), 'photo')} {where}, of one class, '{min(found.kinds, default='')}'",
             expected="two classes or more: a folder for each (PHOTOS/cat, PHOTOS/dog), or a CSV file that names them",
-            hint="limbeck finetune MODEL --images PHOTOS --labels FILE.csv; without labels, --loss js --teacher T",
+            hint="limbeck finetune MODEL --images PHOTOS --labels FILE.csv; without labels, limbeck distill",
         )
     return found
 
