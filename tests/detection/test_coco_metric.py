@@ -292,6 +292,9 @@ def test_an_image_takes_less_than_10_kb() -> None:
         finally:
             tracemalloc.stop()
         assert held / 300 < 10_000
+        assert len(pickle.dumps(metric)) / 300 < 10_000
+        metric.numbers()
+        assert len(pickle.dumps(metric)) / 300 < 10_000
         # tracemalloc sees numpy's memory, but not torch's: nothing of torch may be left
         assert not any(isinstance(part, torch.Tensor) for kept in metric._images.values() for part in kept)
         assert all(kept.found.base is None or kept.found.base.size <= 6 * most for kept in metric._images.values())

@@ -1,12 +1,12 @@
 """COCO's numbers over images that come one by one, on one process or several."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.detection.coco_library import LIMITS, MOST, OVERLAPS, RECALLS, SIZES, Answers, Evaluated, Truth, evaluated
+from limbeck.detection.coco_library import LIMITS, MOST, OVERLAPS, RECALLS, SIZES, Evaluated, Truth, evaluated
 from limbeck.detection.kept import Kept, Key, answers_of, truth_of
 from limbeck.records import Detections, Target
 
@@ -69,6 +69,9 @@ class CocoMetric:
     def __len__(self) -> int:
         return len(self._images)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_table": None}  # large, and soon counted again
+
     def add(self, key: Key, found: Detections, truth: Target) -> None:
         """One image with what was found on it and what is on it, both in the pixels of the image itself."""
         if key not in self._images:
@@ -96,7 +99,7 @@ class CocoMetric:
     def per_class(self) -> list[ClassRow]:
         """A row for each class, in the order of the classes."""
         table = self._counted()
-        columns = zip(self.classes, table.objects().tolist(), table.detections().tolist(), strict=True)
+        columns = zip(self.classes, table.objects[0].tolist(), table.detections.tolist(), strict=True)
         return [
             ClassRow(name, table.ap(only=n), table.ap(0, only=n), table.ap(5, only=n), table.ar(only=n), true, found)
             for n, (name, true, found) in enumerate(columns)
@@ -109,7 +112,7 @@ class CocoMetric:
         for size, (name, (low, high)) in enumerate(zip(SIZES, LIMITS, strict=True)):
             limits = low**0.5, high**0.5 if high < LIMITS[0][1] else float("inf")
             numbers = table.ap(size=size), table.ar(size=size), table.ar(0, size=size)
-            rows.append(SizeRow(name, *limits, *numbers, int(table.objects(low, high).sum())))
+            rows.append(SizeRow(name, *limits, *numbers, int(table.objects[size].sum())))
         return rows
 
     def curves(self, overlap: float = 0.5) -> list[Curve]:
@@ -125,14 +128,15 @@ class CocoMetric:
             images = [self._images[key] for key in sorted(self._images)]
             truth, answers = truth_of(images, self.masks), answers_of(images, self.masks)
             counts = evaluated(truth, answers, len(images), len(self.classes))
-            self._table = _Table(truth, answers, counts)
+            detections = np.bincount(answers.label, minlength=len(self.classes))
+            self._table = _Table(counts, _objects(truth, len(self.classes)), detections)
         return self._table
 
 
 class _Table(NamedTuple):
-    truth: Truth
-    answers: Answers
     counts: Evaluated
+    objects: NDArray[np.intp]  # [sizes, classes], without crowds
+    detections: NDArray[np.intp]  # [classes]
 
     def ap(self, overlap: int | slice = _ALL, size: int = 0, only: int | slice = _ALL) -> float:
         return _mean(self.counts.precision[overlap, :, only, size, -1])
@@ -140,13 +144,10 @@ class _Table(NamedTuple):
     def ar(self, overlap: int | slice = _ALL, size: int = 0, only: int | slice = _ALL, most: int = -1) -> float:
         return _mean(self.counts.recall[overlap, only, size, most])
 
-    def objects(self, low: float = 0.0, high: float = np.inf) -> NDArray[np.intp]:
-        """Those of each class, without crowds."""
-        there = ~self.truth.crowd & (self.truth.area >= low) & (self.truth.area <= high)
-        return np.bincount(self.truth.label[there], minlength=self.counts.recall.shape[1])
 
-    def detections(self) -> NDArray[np.intp]:
-        return np.bincount(self.answers.label, minlength=self.counts.recall.shape[1])
+def _objects(truth: Truth, classes: int) -> NDArray[np.intp]:
+    within = [~truth.crowd & (truth.area >= low) & (truth.area <= high) for low, high in LIMITS]
+    return np.stack([np.bincount(truth.label[there], minlength=classes) for there in within])
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -1,7 +1,7 @@
 """What evaluation keeps of an image: its objects and its detections, packed; columns over many images."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ class Kept(NamedTuple):
             return cls(answers[kept], objects)
         assert truth.masks is not None or not len(objects), "a truth without its masks"
         true = packed_all(truth.masks) if len(objects) else []
-        packs = packed_all(_rows_of(found.masks, kept)) if len(kept) else []
+        every = packed_all(found.masks) if len(kept) else []
+        packs = [every[row] for row in kept]
         extents = {(pack["size"][0], pack["size"][1]) for pack in (*true, *packs)}
         assert len(extents) <= 1, f"masks of one image have sizes {extents}"
         return cls(answers[kept], objects, next(iter(extents), None), _texts(packs), _texts(true))
@@ -84,18 +85,14 @@ def _that_count(answers: NDArray[np.float32]) -> NDArray[np.intp]:
 
 def object_rows(truth: Target) -> NDArray[np.float64]:
     """Objects as one array [G, 7]: box, label, area, crowd."""
-    boxes: NDArray[np.float64] = truth.boxes.double().cpu().numpy()
-    area = np.full(len(boxes), np.nan) if truth.area is None else truth.area.double().cpu().numpy()
+    boxes: NDArray[np.float64] = truth.boxes.cpu().double().numpy()
+    area = np.full(len(boxes), np.nan) if truth.area is None else truth.area.cpu().double().numpy()
     if np.isnan(area).any():
         extents = boxes[:, 2:] - boxes[:, :2]
         measured = extents.prod(1) if truth.masks is None else mask_areas(packed_all(truth.masks))
         area = np.where(np.isnan(area), measured, area)
     crowd = np.zeros(len(boxes)) if truth.crowd is None else truth.crowd.cpu().numpy()
     return np.column_stack([boxes, truth.labels.cpu().numpy(), area, crowd])
-
-
-def _rows_of(masks: Any, rows: NDArray[np.intp]) -> Any:
-    return [masks[row] for row in rows] if isinstance(masks, list | tuple) else masks[rows]
 
 
 def _texts(packs: Sequence[Rle]) -> tuple[bytes, ...]:

@@ -18,7 +18,7 @@ def results_json(image: int | str, found: Detections, ids: Sequence[int]) -> lis
     >>> results_json(7, found, [3, 9])
     [{'image_id': 7, 'category_id': 9, 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
     """
-    corners = found.boxes.detach().double().cpu()
+    corners = found.boxes.detach().cpu().double()
     boxes = corners.clone()
     boxes[:, 2:] -= corners[:, :2]
     columns = zip(found.labels.tolist(), boxes.tolist(), found.scores.tolist(), strict=True)
