@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def file_of(shapes: Mapping[str, Any], **others: str) -> PaddleFile:
     return PaddleFile({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}, others)
 
 
+@cache
+def state_of(network: str, classes: int) -> dict[str, torch.Tensor]:
+    state = outline(Architecture.parse(network, classes=classes)).state_dict()
+    return {name: value for name, value in state.items() if "num_batches" not in name}
+
+
 def shapes_of(shared: Path, model: str) -> dict[str, list[int]]:
     told = json.loads((shared / "fixtures" / "parity_paddle" / f"{model}.json").read_text())
     shapes: dict[str, list[int]] = told["state_dict"]
@@ -61,10 +68,10 @@ def test_every_name_of_a_classifier_in_both_directions(shared: Path, model: str)
     found = recognise(file_of(shapes), model)
     assert found.architecture == Architecture("limbeck", network, {"num_classes": 1000})
     assert (found.family, found.definition, found.dropped, found.drawn) == ("Paddle", "PaddleClas", {}, [])
-    own = {name: value for name, value in outline(found.architecture).state_dict().items() if "num_batches" not in name}
+    own = state_of(network, 1000)
     assert {name: value.shape for name, value in found.weights.items()} == {k: v.shape for k, v in own.items()}
     assert any("biased" in note for note in found.notes)
-    back, left = respelt(network, "PaddleClas", found.architecture, found.weights)
+    back, left = respelt(network, "PaddleClas", found.weights)
     assert {name: list(values.shape) for name, values in back.items()} == shapes
     assert list(back) == list(shapes)
     assert not left
@@ -84,7 +91,7 @@ def test_every_name_of_a_detector_s_backbone_in_both_directions(shared: Path, mo
     assert {name.rpartition(".")[0] for name in found.drawn} == set(
         modules(network, "PaddleDetection", TOP).values() if found.drawn else ()
     )
-    back, left = respelt(network, "PaddleDetection", found.architecture, found.weights)
+    back, left = respelt(network, "PaddleDetection", found.weights)
     own = {name: shape for name, shape in shapes.items() if name.startswith("backbone.")}
     assert {f"backbone.{name}": list(values.shape) for name, values in back.items()} == own
     assert len(found.weights) + sum(rest.values()) == len(shapes)
@@ -94,8 +101,7 @@ def test_every_name_of_a_detector_s_backbone_in_both_directions(shared: Path, mo
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_spelling_has_one_name_for_each_tensor_and_one_tensor_for_each_name(network: str) -> None:
     for spelling in NETWORKS[network].tables:
-        model = outline(Architecture.parse(network, classes=7))
-        state = [name for name in model.state_dict() if "num_batches" not in name]
+        state = list(state_of(network, 1000))
         named = spellings(network, spelling, state)
         assert list(named) == state
         every = [old for olds in named.values() for old in olds]
@@ -142,8 +148,8 @@ def test_names_below_a_prefix_and_a_pair_of_student_and_teacher(shared: Path) ->
 @pytest.mark.shared
 def test_older_spellings_and_files_without_a_head(shared: Path) -> None:
     for network, spelling in (("hrnet_w18_c", "PaddleClas 2.0"), ("resnet101_vd", "PaddleClas 2.0")):
-        architecture = Architecture.parse(network, classes=9)
-        model = outline(architecture).state_dict()
+        architecture = Architecture.parse(network, classes=1000)
+        model = state_of(network, 1000)
         names = spelt(network, spelling, model)
         shapes = {
             old: tuple(reversed(model[new].shape)) if model[new].ndim == 2 else model[new].shape

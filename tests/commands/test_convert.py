@@ -231,6 +231,12 @@ def test_only_the_reference_s_networks_go_to_paddle(tmp_path: Path) -> None:
         limbeck.convert(tmp_path / "run", tmp_path / "a.pdparams", to="paddle")
     with pytest.raises(OptionError, match="--to paddle with --classes"):
         limbeck.convert(tmp_path / "run", tmp_path / "a.pdparams", to="paddle", classes=["a"])
+    gated = {"builder": "timm", "name": "resnet50d", "args": {"block_args": {"attn_layer": "se"}}}
+    model = timm.create_model("resnet50d", num_classes=2, **gated["args"])  # type: ignore[arg-type]
+    save(tmp_path / "gated", model, Card(gated, ["a", "b"], Preprocess((64, 64))))
+    with pytest.raises(CheckpointError, match=r"no plain ResNet50_vd: 64 tensors unexpected \(layer1\.0\.se\.fc1"):
+        limbeck.convert(tmp_path / "gated", tmp_path / "a.pdparams", to="paddle")
+    assert not (tmp_path / "a.pdparams").exists()
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         limbeck.convert(tmp_path / "nothing", tmp_path / "a.pdparams", to="paddle")
 

@@ -29,6 +29,7 @@ BIASED = (
     "and training that goes on keeps unbiased ones, as torch does"
 )
 
+_MANY = 1000  # classes; how many they are does not change the names
 _CLOSE = 4  # candidates that are looked at closely
 
 
@@ -50,9 +51,7 @@ def network_of(architecture: Architecture) -> str | None:
     return None
 
 
-def respelt(
-    network: str, spelling: str, architecture: Architecture, weights: Mapping[str, Tensor]
-) -> tuple[dict[str, Values], list[str]]:
+def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple[dict[str, Values], list[str]]:
     """A network's tensors as the reference names, shapes and orders them; and limbeck's modules that it has not."""
     if spelling not in NETWORKS[network].tables:
         raise CheckpointError(
@@ -60,13 +59,22 @@ def respelt(
             expected=" or ".join(NETWORKS[network].tables),
             hint="--to paddle" if CLAS in NETWORKS[network].tables else "--to paddle-detection",
         )
+    own = _shapes(network, _MANY)
+    head = {f"{module}.{leaf}" for module in modules(network, spelling, HEAD).values() for _, leaf in LEAVES}
+    missing = [name for name in own if name not in weights and name not in head]
+    unexpected = [name for name in weights if name not in own and not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise CheckpointError(
+            f"this is no plain {NETWORKS[network].name}: {differences(missing, unexpected, [])}",
+            expected=f"the network as {spelling} has it",
+            hint="a student without --student-args",
+        )
     parts = [TOP, HEAD] if spelling == DETECTION else []
     left_out = {module for part in parts for module in modules(network, spelling, part).values()}
-    order = [name for name in outline(architecture).state_dict() if name in weights]
+    order = [name for name in own if name in weights]
     kept = [name for name in order if name.rpartition(".")[0] not in left_out]
     names = spelt(network, spelling, kept)
-    lost = [name for name in kept if name not in names and not name.endswith("num_batches_tracked")]
-    assert not lost, f"no name for {lost}"
+    assert len(names) == len(kept), "a tensor of ours has no name of the reference's"
     tensors = {old: np.ascontiguousarray(turned(weights[new].float().numpy())) for new, old in names.items()}
     return tensors, sorted({name.rpartition(".")[0] for name in order} & left_out)
 

@@ -212,7 +212,7 @@ def _to_paddle(options: Convert) -> Path:
             hint="--student with one of these names, to distil one that Paddle reads",
         )
     spelling = CLAS if options.to == "paddle" else DETECTION
-    tensors, left = paddle.respelt(network, spelling, card.build_from(), weights)
+    tensors, left = paddle.respelt(network, spelling, weights)
     same = out.is_file() and _is_same(out, tensors)
     if out.exists() and not same:
         raise RunError(f"{out} is there", expected="a place for the file", hint="--out with another name")
