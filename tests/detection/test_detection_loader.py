@@ -11,8 +11,9 @@ from PIL import Image
 
 from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.loader import DetectionBatch, Loader, evaluation_batches
-from limbeck.detection.policies import FlipResize, flip_resize, render, resize, ssd
+from limbeck.detection.policies import FlipResize, flip_resize, resize, ssd
 from limbeck.detection.shared_draws import Sizes
+from limbeck.detection.views import render
 from limbeck.errors import ImagesError, OptionError
 from limbeck.scenes.dataset import draw_boxes_dataset
 from tests.checkup.sets import coco

@@ -22,17 +22,15 @@ from limbeck.detection.policies import (
     MEAN,
     POLICIES,
     FlipResize,
-    Policy,
     SSDView,
-    View,
     flip_resize,
-    render,
     resize,
     ssd,
     ssd_photometric_last,
     within,
 )
 from limbeck.detection.scene import Scene, enlarged, filled, resized, seen
+from limbeck.detection.views import Policy, View, render
 from limbeck.errors import OptionError
 from limbeck.layers.boxes import overlaps
 from limbeck.records import Frame, Target

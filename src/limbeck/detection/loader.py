@@ -11,8 +11,8 @@ from torch import Tensor
 from limbeck.detection.batch import Targets, stacked
 from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.masks import Masks
-from limbeck.detection.policies import Policy, View, render
 from limbeck.detection.shared_draws import Sizes
+from limbeck.detection.views import Policy, View, render
 from limbeck.errors import OptionError
 from limbeck.images.decode import Unreadable
 from limbeck.images.order import Order

@@ -1,6 +1,6 @@
 """Draws that the images of a batch share, or that one makes about another: pure functions of (seed, step, position).
 
-A view's own draws know its image alone (`policies.render`). What a batch has in common (its size) is drawn for
+A view's own draws know its image alone (`views.render`). What a batch has in common (its size) is drawn for
 the step; what needs a partner (mixup, mosaic) is drawn for a position in the step, wherever that position is read.
 """
 
