@@ -32,7 +32,7 @@ class Distill:
     """The run folder: student/, last/, config.json, metrics.jsonl, skipped.csv, report.html."""
 
     recipe: str = "ssld_small"
-    """Where the defaults come from: ssld_small (mobile students) or ssld_large."""
+    """Where the defaults come from: ssld_small (mobile students), ssld_large, or another of `limbeck recipes`."""
     config: str = ""
     """A config.json of another run, to start from its options."""
     resume: bool = False
