@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.backbones import BACKBONES
+from limbeck.checkpoints.renames.networks import spelt
+from limbeck.classification.models import Architecture, outline
 from limbeck.tables import look_up
 from tests.backbones.fixtures import REFERENCE, Fixture, fixture, in_order, taps
 
@@ -39,6 +41,12 @@ def seen(model: nn.Module, images: Tensor, layers: dict[str, tuple[str, int | No
     with torch.no_grad():
         found["logits"] = model(images)
     return found
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_tables_name_the_tensors_as_their_order_does(shared: Path, name: str) -> None:
+    own = [key for key in outline(Architecture.parse(name)).state_dict() if not key.endswith("num_batches_tracked")]
+    assert spelt(name, "PaddleClas", own) == dict(zip(own, fixture(shared, name).told["state_dict"], strict=True))
 
 
 @pytest.mark.parametrize("name", EVERY)
