@@ -215,3 +215,18 @@ def test_the_evaluation_sees_the_average(tmp_path: Path) -> None:
 
 def test_stream_is_pure() -> None:
     assert torch.equal(next(stream(3, {})).x, vectors(3).x)
+
+
+def test_a_gradient_is_clipped_to_its_largest_norm(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=1, steps_per_epoch=1, warmup=0, momentum=0.0, weight_decay=0.0, lr=1.0)
+
+    def moved(clip: float) -> float:
+        step = Toy(dropout=0.0)
+        before = [parameter.detach().clone() for parameter in step.student.parameters()]
+        train(tmp_path / str(clip), replace(plan, clip=clip), step)
+        after = list(step.student.parameters())
+        return float(torch.stack([(a - b).square().sum() for a, b in zip(after, before, strict=True)]).sum().sqrt())
+
+    free = moved(0.0)
+    assert moved(2 * free) == free
+    assert moved(free / 4) == pytest.approx(free / 4, rel=1e-4)

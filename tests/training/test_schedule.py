@@ -69,3 +69,22 @@ def test_the_average_follows_quickly_at_first() -> None:
         average.update(model, done)
         gaps.append((float(average.model.weight) - before) / (1 - before))
     assert gaps == pytest.approx([1 - 1 / 10, 1 - 91 / 100, 1 - 0.999], rel=1e-3)
+
+
+def test_milestones_and_a_warmup_from_a_thousandth() -> None:
+    plan = Plan(
+        steps=2400, steps_per_epoch=100, batch=64, lr=2e-3, warmup=500, warmup_from=0.001, milestones=(1600, 2200)
+    )
+    assert learning_rate(plan, 0) == pytest.approx(2e-6)
+    assert learning_rate(plan, 249) == pytest.approx(2e-3 * (0.001 + 0.999 * 249 / 499))
+    assert learning_rate(plan, 499) == learning_rate(plan, 1599) == 2e-3
+    assert learning_rate(plan, 1600) == learning_rate(plan, 2199) == pytest.approx(2e-4)
+    assert learning_rate(plan, 2200) == pytest.approx(2e-5)
+
+
+def test_a_cosine_in_stairs_stands_still_within_an_epoch() -> None:
+    plan = Plan(steps=1200, steps_per_epoch=10, batch=8, lr=1.0, stairs=True)
+    rates = [learning_rate(plan, step) for step in range(plan.steps)]
+    assert all(len(set(rates[start : start + 10])) == 1 for start in range(0, plan.steps, 10))
+    assert rates[600] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 119 / 120)))

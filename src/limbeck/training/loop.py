@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.errors import Interrupted, NonFiniteLoss
 from limbeck.step import Step
@@ -68,7 +68,9 @@ def fit(
             trial = forward_backward(step, batch, progress.parts, ranks, seed=draws % 2**63)
             progress.parts = trial.parts
             ranks.average([p.grad for p in step.student.parameters() if p.grad is not None])
-            ensure_finite(step, trial, batch, progress.done, out, ranks)
+            norm = ensure_finite(step, trial, batch, progress.done, out, ranks)
+            if plan.clip:
+                torch.nn.utils.clip_grads_with_norm_(step.student.parameters(), plan.clip, norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average:
@@ -96,14 +98,14 @@ def due(plan: Plan, done: int) -> bool:
     return plan.epoch_of(done) % plan.evaluate_every == 0 or done == plan.steps
 
 
-def ensure_finite(step: Step, trial: Pass, batch: Batch, done: int, out: Path, ranks: Ranks) -> None:
-    """Stop before the weights are touched when a loss or a gradient is not finite."""
+def ensure_finite(step: Step, trial: Pass, batch: Batch, done: int, out: Path, ranks: Ranks) -> Tensor:
+    """Stop before the weights are touched when a loss or a gradient is not finite; else the gradient's norm."""
     gradients = [p.grad for p in step.student.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     loss = torch.stack([*trial.losses.values(), norm.to(next(iter(trial.losses.values())).device)])
     (broken,) = ranks.any(not bool(torch.isfinite(loss).all()))
     if not broken:
-        return
+        return norm
     names = batch.names()
     listed = out / f"nonfinite-{ranks.rank}.txt"
     listed.write_text("\n".join(names) + "\n")

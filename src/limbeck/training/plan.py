@@ -26,6 +26,10 @@ class Plan:
     log_every: int = 20
     save_every: int = 1000
     evaluate_every: int = 1
+    milestones: tuple[int, ...] = ()  # steps at which the rate falls to a tenth; empty: it falls by a cosine
+    stairs: bool = False  # the cosine falls from epoch to epoch, not from step to step
+    warmup_from: float = 0.0  # the share of the rate that the warm-up begins at; 0: one step's share
+    clip: float = 0.0  # the largest norm of a step's gradient (0: any)
     # multipliers of the learning rate by parameter name, 1 where there is none; what has 0 stays as it is
     rates: Mapping[str, float] = field(default_factory=dict)
 
