@@ -1,5 +1,6 @@
 """Masks are decoded on demand, as COCO's own tools draw them, and follow what is done to their picture."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,16 @@ def test_masks_of_a_set_are_those_of_the_scenes(tmp_path: Path) -> None:
             found = [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
             assert found == box
     assert several
+
+
+def test_an_area_that_no_file_says_is_the_masks(tmp_path: Path) -> None:
+    draw_boxes_dataset(tmp_path, 3, seed=3, size=48, objects=1, workers=1, shown=False)
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    said = content["annotations"][0].pop("area")
+    path.write_text(json.dumps(content))
+    photos, plain = (DetectionSet.open(tmp_path, masks=masks, workers=0, shown=False) for masks in (True, False))
+    assert np.isnan(photos.columns.area).tolist() == [True, False, False]
+    assert int(photos.target(0).masks.decode().sum()) == said
+    left, top, right, bottom = plain.columns.boxes[0].tolist()
+    assert plain.columns.area[0] == (right - left) * (bottom - top)

@@ -1,5 +1,6 @@
 """The objects of a set as columns: what is wrong with them is told, and left out."""
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,7 +29,7 @@ class Columns:
     boxes: NDArray[np.float32]  # [N, 4]: x1, y1, x2, y2 in the images' own pixels
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
-    area: NDArray[np.float32]
+    area: NDArray[np.float32]  # nan: that of the mask
     spans: NDArray[np.int64]  # [n, 2]
     outlines: Outlines | None = None
 
@@ -131,7 +132,7 @@ class Gathering:
         self.boxes.extend((left, top, right, bottom))
         self.labels.append(self.numbers[thing.label])
         self.crowd.append(thing.crowd)
-        self.area.append((right - left) * (bottom - top) if thing.area is None else thing.area)
+        self.area.append(_area(thing, (right - left) * (bottom - top), outline is not None))
         self.outlines.append(outline)
 
     def columns(self) -> Columns:
@@ -186,6 +187,13 @@ def _scaled(thing: Thing, labels: Labels, height: int, width: int) -> object:
     if not labels.shares or not isinstance(thing.outline, list):
         return thing.outline
     return [[value * (height if place % 2 else width) for place, value in enumerate(part)] for part in thing.outline]
+
+
+def _area(thing: Thing, of_box: float, masked: bool) -> float:
+    """What the file says; nan where it says none and a mask, not the box, will tell."""
+    if thing.area is not None:
+        return thing.area
+    return math.nan if masked else of_box
 
 
 def _words(thing: Thing, box: Box) -> str:

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from hotcoco import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.datasets.rle import mask_of, runs_of
+from limbeck.datasets.rle import runs_of
+from limbeck.detection.rle import packed_all, unpacked
 
 
 class Outline(NamedTuple):
@@ -57,9 +57,8 @@ class Masks:
 
     def decode(self) -> Tensor:
         """The pixels: bool [G, H, W]."""
-        masks = torch.zeros(len(self), *self.size, dtype=torch.bool)
-        for row, outline in enumerate(self.outlines):
-            masks[row] = torch.from_numpy(_pixels(outline, self.size))
+        packs = packed_all(replace(self, done=()))
+        masks = torch.from_numpy(unpacked(packs)) if packs else torch.zeros(0, *self.size, dtype=torch.bool)
         for step in self.done:
             masks = _after(step, masks)
         return masks
@@ -108,16 +107,6 @@ class Outlines:
             return Outline(runs=self.runs[self.lengths[place] : self.lengths[place + 1]])
         parts = range(self.parts[place], self.parts[place + 1])
         return Outline(tuple(self.points[self.ends[part] : self.ends[part + 1]] for part in parts))
-
-
-def _pixels(outline: Outline, size: Size) -> NDArray[np.bool_]:
-    if outline.runs is not None:
-        return mask_of({"size": list(size), "counts": outline.runs.tolist()})
-    if not outline.polygons:
-        return np.zeros(size, bool)
-    drawn = coco_mask.frPyObjects([polygon.tolist() for polygon in outline.polygons], *size)
-    pixels: NDArray[np.bool_] = np.logical_or.reduce(coco_mask.decode(drawn), axis=2)
-    return pixels
 
 
 def _after(step: Window | Size | Mirror, masks: Tensor) -> Tensor:
