@@ -146,6 +146,17 @@ def test_names_below_a_prefix_and_a_pair_of_student_and_teacher(shared: Path) ->
 
 
 @pytest.mark.shared
+def test_a_detector_s_own_blocks_behind_its_backbone_are_named(shared: Path) -> None:
+    shapes = shapes_of(shared, "yolov3_mobilenet_v1_ssld")
+    extra = {"backbone.conv7_1._pointwise_conv._conv.weight": [256, 1024, 1, 1]}
+    found = recognise(file_of(shapes | extra), "a detector")
+    assert found.dropped["backbone.conv7_1"] == "1 tensor, not converted"
+    inside = {"backbone.conv6._depthwise_conv._other.weight": [3]}
+    with pytest.raises(CheckpointError, match="1 tensor unexpected"):
+        recognise(file_of(shapes | inside), "a detector")
+
+
+@pytest.mark.shared
 def test_older_spellings_and_files_without_a_head(shared: Path) -> None:
     for network, spelling in (("hrnet_w18_c", "PaddleClas 2.0"), ("resnet101_vd", "PaddleClas 2.0")):
         architecture = Architecture.parse(network, classes=1000)

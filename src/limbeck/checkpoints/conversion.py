@@ -36,15 +36,16 @@ class Conversion:
         return model
 
 
-def grouped(names: Sequence[str]) -> dict[str, int]:
-    """How many names begin alike.
+def grouped(names: Sequence[str], prefix: str = "") -> dict[str, int]:
+    """How many names begin alike; below a prefix, by the word that follows.
 
-    >>> grouped(["neck.a.weight", "neck.b.weight", "head.c"])
-    {'neck': 2, 'head': 1}
+    >>> grouped(["neck.a.weight", "neck.b.weight", "backbone.extra.c"], "backbone.")
+    {'neck': 2, 'backbone.extra': 1}
     """
     counts: dict[str, int] = {}
     for name in names:
-        first = name.partition(".")[0]
+        above = prefix if name.startswith(prefix) else ""
+        first = above + name.removeprefix(above).partition(".")[0]
         counts[first] = counts.get(first, 0) + 1
     return counts
 

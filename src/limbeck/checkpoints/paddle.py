@@ -60,8 +60,8 @@ def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple
             hint="--to paddle" if CLAS in NETWORKS[network].tables else "--to paddle-detection",
         )
     own = _shapes(network, _MANY)
-    head = {f"{module}.{leaf}" for module in modules(network, spelling, HEAD).values() for _, leaf in LEAVES}
-    missing = [name for name in own if name not in weights and name not in head]
+    behind = set(modules(network, spelling, HEAD, *([TOP] if spelling == DETECTION else [])).values())
+    missing = [name for name in own if name not in weights and name.rpartition(".")[0] not in behind]
     unexpected = [name for name in weights if name not in own and not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise CheckpointError(
@@ -69,8 +69,7 @@ def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple
             expected=f"the network as {spelling} has it",
             hint="a student without --student-args",
         )
-    parts = [TOP, HEAD] if spelling == DETECTION else []
-    left_out = {module for part in parts for module in modules(network, spelling, part).values()}
+    left_out = behind if spelling == DETECTION else set()
     order = [name for name in own if name in weights]
     kept = [name for name in order if name.rpartition(".")[0] not in left_out]
     names = spelt(network, spelling, kept)
@@ -184,6 +183,9 @@ def _compared(tensors: Mapping[str, Values], network: str, spelling: str, prefix
     drawn = [] if any(name in keys for name in drawn) else drawn
     written = spelt(network, spelling, shapes)
     used = set(keys.values())
+    parts = {module.partition(".")[0] for module in modules(network, spelling)}
+    # a detector may hang blocks of its own behind its backbone's; in a part that the network has, they are no such
+    extra = {key for key in tensors if prefix and key.removeprefix(prefix).partition(".")[0] not in parts}
     return Candidate(
         network=network,
         spelling=spelling,
@@ -191,7 +193,7 @@ def _compared(tensors: Mapping[str, Values], network: str, spelling: str, prefix
         classes=classes,
         keys=keys,
         missing=[prefix + written[name] for name in shapes if name not in keys and name not in drawn],
-        unexpected=[key for key in tensors if key.startswith(prefix) and key not in used],
+        unexpected=[key for key in tensors if key.startswith(prefix) and key not in used and key not in extra],
         odd=[f"{key}: {found}" for name, key in keys.items() if (found := _odd(tensors[key], shapes[name]))],
         drawn=drawn,
     )
@@ -209,7 +211,7 @@ def _converted(file: PaddleFile, chosen: Candidate, others: Sequence[Candidate])
         name: torch.from_numpy(np.array(turned(file.tensors[key]), np.float32)) for name, key in chosen.keys.items()
     }
     used = set(chosen.keys.values())
-    left = grouped([key for key in file.tensors if key not in used])
+    left = grouped([key for key in file.tensors if key not in used], chosen.prefix)
     dropped = dict(file.others) | {name: f"{counted(number, 'tensor')}, not converted" for name, number in left.items()}
     for other in others:
         name = other.prefix.partition(".")[0]
