@@ -307,6 +307,8 @@ def test_two_sources_and_labels_apart_from_their_images(tmp_path: Path) -> None:
         )
     both = opened([one, two])
     assert (len(both), both.classes) == (40, ("cat", "dog", "hen"))
+    with_pattern = opened([one, Path(f"{two}/JPEGImages/*.jpg")], skip_bad=True)
+    assert (len(with_pattern), with_pattern.fingerprint()) == (20, opened(one).fingerprint())
     labels = tmp_path / "labels"
     labels.mkdir()
     (one / "annotations" / "instances.json").rename(labels / "all.json")

@@ -177,7 +177,7 @@ def _paths(
 
 def _homes(places: Sequence[tuple[str, Source, Sample]], trees: Sequence[Tree]) -> list[str]:
     """What ImageSet.open has to look through: archives whole, of folders only those that hold listed images."""
-    archives = {tree.root: tree.place for tree in trees if not Path(tree.root or "/").is_dir() or not tree.root}
+    archives = {tree.root: tree.place for tree in trees if tree.root and not Path(tree.root).is_dir()}
     homes: dict[str, None] = {}
     for place, _, _ in places:
         archive = next((home for root, home in archives.items() if place.startswith(root)), "")
