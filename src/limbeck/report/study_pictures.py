@@ -89,6 +89,7 @@ def convergence_picture(
     out: Path, name: str, title: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]
 ) -> Picture:
     """One curve a point over the epochs, as in Figure 3."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(axes: "Axes", colours: Mapping[str, str]) -> None:
         for place, (_, curve) in enumerate(lines):
@@ -102,6 +103,7 @@ def convergence_picture(
             }
             axes.plot(xs, [100 * y for y in ys], **look)
         _dress(axes, colours, "epoch", log=False)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
     legend = tuple((label, SERIES[place % len(SERIES)], False) for place, (label, _) in enumerate(lines))
     told = "; ".join(f"{label}: {100 * curve[-1][1]:.2f} % in the end" for label, curve in lines)
