@@ -224,7 +224,7 @@ def test_a_gradient_is_clipped_to_its_largest_norm(tmp_path: Path) -> None:
         step = Toy(dropout=0.0)
         before = [parameter.detach().clone() for parameter in step.student.parameters()]
         train(tmp_path / str(clip), replace(plan, clip=clip), step)
-        after = list(step.student.parameters())
+        after = [parameter.detach() for parameter in step.student.parameters()]
         return float(torch.stack([(a - b).square().sum() for a, b in zip(after, before, strict=True)]).sum().sqrt())
 
     free = moved(0.0)
