@@ -45,7 +45,7 @@ def test_more_parts_than_images(photos: Path, teacher: Path, tmp_path: Path) -> 
 def test_a_size_that_patches_do_not_fill(photos: Path, teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot take images of 50 x 50") as error:
         run(photos, teacher, tmp_path / "run", student="test_vit", student_size=50)
-    assert "--student-size 64" in str(error.value)
+    assert "--student-size 48" in str(error.value)
 
 
 def test_a_store_is_not_put_among_photos(photos: Path, teacher: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from limbeck.ssld.origin import head_names, origin_of
 from limbeck.ssld.probe import Probe, ask_teacher, epochs_between
 from limbeck.ssld.rates import parameter_rates, tell_rates
 from limbeck.ssld.step import Distance, LabelledStep, LabelSource, SoftLabelStep, StudentInput
-from limbeck.ssld.store import default_keep, encode
+from limbeck.ssld.store import SoftLabelStore, default_keep, encode
 from limbeck.ssld.student import Student, check_student, checkpoint_of, make_student
 from limbeck.ssld.teaching import Teaching
 from limbeck.step import Step
@@ -125,19 +125,7 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     policy = view_policy(options, student.preprocess.size, teaching, student.preprocess.interpolation)
     store = open_store(options, policy, teaching, photos.keys) if options.views and teaching else None
     options = replace(options, keep_top=store.stamp.keep if store is not None else 0)
-    feed = Feed(
-        photos,
-        policy,
-        order,
-        steps=plan.steps,
-        workers=reading_workers(options.workers, ranks.world),
-        rank=ranks.rank,
-        world=ranks.world,
-        pinned=ranks.device.type == "cuda",
-        store=store,
-        truth=labelled.learned.truth if labelled else None,
-        mixup=Mixup(options.mixup, options.seed) if options.mixup else None,
-    )
+    feed = make_feed(options, ranks, photos, policy, order, plan.steps, store, labelled)
     inputs = StudentInput(student.preprocess, options.precision)
     model = ready(student.model, options, ranks)
     step: Step = LabelledStep(model, inputs, options.label_smoothing)
@@ -152,6 +140,31 @@ def prepare(options: Distill, ranks: Ranks, module: nn.Module | None = None) -> 
     ranks.wait()
     learned = labelled.learned if labelled else None
     return Job(options, ranks, images, classes, student, inputs, feed, plan, step, teaching, probe, evaluation, learned)
+
+
+def make_feed(
+    options: Distill,
+    ranks: Ranks,
+    photos: ImageSet,
+    policy: ViewPolicy,
+    order: Order,
+    steps: int,
+    store: SoftLabelStore | None,
+    labelled: Labelled | None,
+) -> Feed:
+    return Feed(
+        photos,
+        policy,
+        order,
+        steps=steps,
+        workers=reading_workers(options.workers, ranks.world),
+        rank=ranks.rank,
+        world=ranks.world,
+        pinned=ranks.device.type == "cuda",
+        store=store,
+        truth=labelled.learned.truth if labelled else None,
+        mixup=Mixup(options.mixup, options.seed) if options.mixup else None,
+    )
 
 
 def check_fit(student: Student) -> None:
