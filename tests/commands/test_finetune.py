@@ -11,9 +11,11 @@ from torch import Tensor
 
 import limbeck
 from limbeck import cli
-from limbeck.checkpoints.card import read_card
+from limbeck.checkpoints.card import Card, read_card, save
+from limbeck.classification.models import build
 from limbeck.commands import distill, finish
 from limbeck.commands import report as reports
+from limbeck.records import Preprocess
 from limbeck.report.page import write_report
 from limbeck.training import loop
 from limbeck.training.log import read_metrics
@@ -234,3 +236,20 @@ def test_the_whole_chain(
     assert limbeck.load(tmp_path / "small").classes == CLASSES
     again = limbeck.finetune(tmp_path / "small", images=few, out=tmp_path / "two", **QUICK, lr=0.01)
     assert again.classes == CLASSES
+
+
+def test_a_converted_backbone_without_a_head_gets_one(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = build("test_resnet", classes=0)
+    provenance = {"converted_from": "ResNet_vd_ssld_pretrained.pdparams"}
+    architecture = {"builder": "timm", "name": "test_resnet", "args": {"num_classes": 0}}
+    save(tmp_path / "backbone", backbone, Card(architecture, (), Preprocess((32, 32)), provenance))
+    loaded = limbeck.finetune(tmp_path / "backbone", images=own, out=tmp_path / "run", **QUICK, lr=0.0)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the head is new: 2 classes" in said
+    assert "learning rates: stem to layer1 x 0.1" in said
+    assert loaded.classes == ("round", "upright")
+    before, after = backbone.state_dict(), loaded.model.state_dict()
+    assert torch.equal(before["layer3.0.conv1.weight"], after["layer3.0.conv1.weight"])
+    assert set(after) - set(before) == {"fc.weight", "fc.bias"}

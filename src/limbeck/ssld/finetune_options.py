@@ -57,7 +57,7 @@ class Finetune:
     batch: int = 32
     """Photos of one step, over all processes and parts."""
     lr: float = 0.05
-    """Learning rate for a batch of 256; scaled linearly with --batch."""
+    """Learning rate for a batch of 256; scaled linearly with --batch. A head that is kept wants less: 0.01 to 0.001."""
     warmup_epochs: float = 5.0
     """Linear warm-up; at most a tenth of the schedule."""
     weight_decay: float = 1e-4
