@@ -29,7 +29,7 @@ class Columns:
     boxes: NDArray[np.float32]  # [N, 4]: x1, y1, x2, y2 in the images' own pixels
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
-    area: NDArray[np.float32]  # nan: that of the mask
+    area: NDArray[np.float64]  # nan: that of the mask
     spans: NDArray[np.int64]  # [n, 2]
     outlines: Outlines | None = None
 
@@ -141,7 +141,7 @@ class Gathering:
             np.array(self.boxes, np.float32).reshape(-1, 4),
             np.array(self.labels, np.int64),
             np.array(self.crowd, bool),
-            np.array(self.area, np.float32),
+            np.array(self.area, np.float64),
             np.stack([ends[:-1], ends[1:]], 1),
             Outlines(self.outlines) if self.masks else None,
         )

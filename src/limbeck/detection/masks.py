@@ -17,7 +17,7 @@ from limbeck.detection.rle import packed_all, unpacked
 class Outline(NamedTuple):
     """One object: polygons (x, y, x, y, ... in pixels), or run lengths down the columns of the whole image."""
 
-    polygons: tuple[NDArray[np.float32], ...] = ()
+    polygons: tuple[NDArray[np.float64], ...] = ()
     runs: NDArray[np.uint32] | None = None
 
 
@@ -43,7 +43,7 @@ class Mirror(NamedTuple):
 class Masks:
     """The masks of one image's objects; what was done to the picture is done to them too, once they are decoded.
 
-    >>> corner = Outline((np.array([0, 0, 2, 0, 2, 2, 0, 2], np.float32),))
+    >>> corner = Outline((np.array([0, 0, 2, 0, 2, 2, 0, 2], np.float64),))
     >>> Masks((corner,), Size(2, 4)).flipped().decode().int().tolist()
     [[[0, 0, 1, 1], [0, 0, 1, 1]]]
     """
@@ -86,7 +86,7 @@ class Outlines:
 
     def __init__(self, outlines: Sequence[Any]) -> None:
         """`outlines` are COCO's: lists of polygons, run lengths, or None."""
-        points: list[NDArray[np.float32]] = []
+        points: list[NDArray[np.float64]] = []
         runs: list[NDArray[np.uint32]] = []
         parts = np.zeros(len(outlines) + 1, np.int64)
         lengths = np.zeros(len(outlines) + 1, np.int64)
@@ -95,9 +95,9 @@ class Outlines:
                 runs.append(np.array(runs_of(outline), np.uint32))
                 lengths[place] = len(runs[-1])
             elif outline:
-                points += [np.asarray(polygon, np.float32) for polygon in outline]
+                points += [np.asarray(polygon, np.float64) for polygon in outline]
                 parts[place] = len(outline)
-        self.points = np.concatenate(points) if points else np.zeros(0, np.float32)
+        self.points = np.concatenate(points) if points else np.zeros(0, np.float64)
         self.ends = np.cumsum([0, *map(len, points)])
         self.parts, self.lengths = np.cumsum(parts), np.cumsum(lengths)
         self.runs = np.concatenate(runs) if runs else np.zeros(0, np.uint32)
