@@ -21,7 +21,7 @@ from limbeck.checkpoints.pdparams import read_pdparams
 from limbeck.checkpoints.renames.networks import spelt
 from limbeck.classification.models import Architecture, build
 from limbeck.cli import main
-from limbeck.errors import CheckpointError, OptionError, RunError, UnsafeFile
+from limbeck.errors import CheckpointError, OptionError, RunError, UnknownName, UnsafeFile
 from limbeck.records import Preprocess
 
 NETWORK = "mobilenet_v3_small"
@@ -98,6 +98,11 @@ def test_and_back_to_the_same_file(file: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(RunError, match="is there"):
         limbeck.convert(checkpoint, other, to="paddle")
     assert other.read_text() == "mine"
+    with pytest.raises(OptionError, match="with --to paddle") as told:
+        limbeck.convert(checkpoint, tmp_path / "back", to="paddle")
+    assert told.value.hint == f"--out {tmp_path / 'back.pdparams'}"
+    with pytest.raises(UnknownName, match="unknown --to 'paddel'"):
+        limbeck.convert(checkpoint, tmp_path / "back.pdparams", to="paddel")  # type: ignore[arg-type]
 
 
 def test_a_backbone_for_a_detector_has_no_head(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +167,14 @@ def test_class_names(file: Path, tmp_path: Path) -> None:
     assert limbeck.load(limbeck.convert(file, tmp_path / "other")).classes == ("0", "1", "2", "3", "4")
     with pytest.raises(OptionError, match="names 2 classes, and the head has 5"):
         limbeck.convert(file, tmp_path / "third", classes=["a", "b"])
+    names.write_bytes(b"\xef\xbb\xbfa\nb\nc\nd\ne")
+    assert limbeck.load(limbeck.convert(file, tmp_path / "checkpoint", classes=names)).classes == tuple("abcde")
+    table.write_text(json.dumps({"4": "e", "0": "a", "1": "b", "3": "d", "2": "c"}))
+    assert limbeck.load(limbeck.convert(file, tmp_path / "checkpoint", classes=table)).classes == tuple("abcde")
+    for wrong in (b"{bad", b"3", b'{"cat": 0, "dog": 1}', b'[["n01440764", "tench"]]', b"\xff\xfe"):
+        table.write_bytes(wrong)
+        with pytest.raises(OptionError, match="is no file of class names"):
+            limbeck.convert(file, tmp_path / "third", classes=table)
     with pytest.raises(OptionError, match="no file of class names"):
         limbeck.convert(file, tmp_path / "third", classes="missing.txt")
     assert not (tmp_path / "third").exists()
@@ -208,7 +221,7 @@ def test_what_cannot_be_converted_is_told(file: Path, tmp_path: Path, capsys: py
     cut.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="too early"):
         limbeck.convert(cut, tmp_path / "out")
-    with pytest.raises(CheckpointError, match="nearest is MobileNetV3_large"):
+    with pytest.raises(CheckpointError, match=r"does not hold MobileNetV3_large.* those of mobilenet_v3_small"):
         limbeck.convert(file, tmp_path / "out", architecture="mobilenet_v3_large")
     with pytest.raises(CheckpointError, match="no file of weights"):
         limbeck.convert(tmp_path / "missing.pth", tmp_path / "out")
@@ -221,6 +234,28 @@ def test_what_cannot_be_converted_is_told(file: Path, tmp_path: Path, capsys: py
     with pytest.raises(OptionError, match="is a folder"):
         limbeck.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_values_that_are_not_finite_are_told(file: Path, tmp_path: Path, value: float) -> None:
+    broken = pickle.loads(file.read_bytes())
+    broken["conv.bn._variance"] = np.full(16, value)
+    (tmp_path / "broken.pdparams").write_bytes(pickle.dumps(broken))
+    with pytest.raises(CheckpointError, match=r"nan or infinite values in 1 tensor: bn1\.running_var"):
+        limbeck.convert(tmp_path / "broken.pdparams", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_every_kind_and_order_are_read(file: Path, tmp_path: Path) -> None:
+    plain = limbeck.load(limbeck.convert(file, tmp_path / "plain")).model.state_dict()
+    whole = pickle.loads(file.read_bytes())
+    del whole["StructuredToParameterName@@"]
+    for number, kind in enumerate((">f4", "<f8", ">f8")):
+        turned = {name: np.asfortranarray(values.astype(kind)) for name, values in whole.items()}
+        other = tmp_path / f"{number}.pdparams"
+        other.write_bytes(pickle.dumps(turned))
+        found = limbeck.load(limbeck.convert(other, tmp_path / f"{number}")).model.state_dict()
+        assert all(torch.equal(found[name], plain[name]) for name in plain)
 
 
 def test_only_the_reference_s_networks_go_to_paddle(tmp_path: Path) -> None:

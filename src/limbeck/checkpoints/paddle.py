@@ -1,7 +1,7 @@
 """Which of limbeck's networks a file of Paddle's is, and the tensors of one under the names of the other."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,6 +31,7 @@ BIASED = (
 
 _MANY = 1000  # classes; how many they are does not change the names
 _CLOSE = 4  # candidates that are looked at closely
+_PREFIXES = 16  # of a network in one file; each is compared with all names
 
 
 def network_of(architecture: Architecture) -> str | None:
@@ -129,9 +130,23 @@ def recognise(file: PaddleFile, source: str, architecture: str = "") -> Conversi
         if candidate.fits:
             fitting.append(candidate)
     if not fitting:
+        if architecture:
+            _check_is_not_another(file, source, known[0])
         raise _unknown(file.tensors, source, nearest)
     chosen = min(fitting, key=lambda each: (not each.taught, len(each.prefix)))
     return _converted(file, chosen, [each for each in fitting if each.prefix != chosen.prefix])
+
+
+def _check_is_not_another(file: PaddleFile, source: str, wanted: str) -> None:
+    try:
+        there = recognise(file, source).architecture.name
+    except CheckpointError:
+        return  # the network that was asked for is told then
+    raise CheckpointError(
+        f"{source} does not hold {NETWORKS[wanted].name}: its tensors are those of {there}",
+        expected=f"--architecture {there}",
+        hint="the same line with it, or without --architecture",
+    )
 
 
 def _known(architecture: str) -> str:
@@ -155,11 +170,10 @@ def _ranked(tensors: Mapping[str, Values], networks: Sequence[str]) -> list[tupl
     return [each for *_, each in sorted(found)]
 
 
-def _prefixes(tensors: Iterable[str], first: str) -> Iterator[str]:
-    """What stands before the names of a network, found by its first module."""
-    for key in tensors:
-        if f".{key}".endswith(f".{first}.weight"):
-            yield key.removesuffix(f"{first}.weight")
+def _prefixes(tensors: Iterable[str], first: str) -> list[str]:
+    """What stands before the names of a network, found by its first module: the shortest of very many."""
+    found = [key.removesuffix(f"{first}.weight") for key in tensors if f".{key}".endswith(f".{first}.weight")]
+    return sorted(found, key=len)[:_PREFIXES]
 
 
 @cache
@@ -207,9 +221,10 @@ def _odd(values: Values, shape: tuple[int, ...]) -> str:
 
 
 def _converted(file: PaddleFile, chosen: Candidate, others: Sequence[Candidate]) -> Conversion:
-    weights = {
-        name: torch.from_numpy(np.array(turned(file.tensors[key]), np.float32)) for name, key in chosen.keys.items()
-    }
+    with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite
+        weights = {
+            name: torch.from_numpy(np.array(turned(file.tensors[key]), np.float32)) for name, key in chosen.keys.items()
+        }
     used = set(chosen.keys.values())
     left = grouped([key for key in file.tensors if key not in used], chosen.prefix)
     dropped = dict(file.others) | {name: f"{counted(number, 'tensor')}, not converted" for name, number in left.items()}

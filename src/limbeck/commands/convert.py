@@ -20,7 +20,7 @@ from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
 from limbeck.checkpoints.weights import read_contents, read_weights
 from limbeck.classification.names import imagenet_names, numbered
 from limbeck.console import console, progress
-from limbeck.errors import CheckpointError, OptionError, RunError, counted
+from limbeck.errors import CheckpointError, OptionError, RunError, counted, shown, unknown_name
 
 _BESIDE = {
     ".pdopt": "the state of an optimizer",
@@ -29,6 +29,7 @@ _BESIDE = {
 }
 
 To = Literal["limbeck", "paddle", "paddle-detection"]
+_SPELLINGS = {"paddle": CLAS, "paddle-detection": DETECTION}
 
 
 @dataclass(frozen=True)
@@ -164,21 +165,36 @@ def _class_names(given: tuple[str, ...], found: Conversion) -> tuple[str, ...]:
 
 
 def _names_in(file: Path) -> tuple[str, ...]:
-    """A JSON list or object of numbers, or lines; a number that counts the lines is no part of the name."""
-    text = file.read_text("utf-8")
+    """A JSON list, or object by number, or lines; a number that counts the lines is no part of the name."""
+    try:
+        text = file.read_text("utf-8-sig")
+        content = json.loads(text) if file.suffix == ".json" else None
+    except ValueError as error:
+        raise _no_names(file, str(error)) from error
     if file.suffix == ".json":
-        content = json.loads(text)
-        return tuple(map(str, content.values() if isinstance(content, dict) else content))
+        if isinstance(content, dict):
+            content = [content.get(str(number)) for number in range(len(content))]
+        if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+            raise _no_names(file, "it holds something else")
+        return tuple(content)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if all(re.match(rf"{number}[\s:,]", line) for number, line in enumerate(lines)):
         lines = [re.sub(r"^\d+[\s:,]+", "", line) for line in lines]
     return tuple(lines)
 
 
+def _no_names(file: Path, reason: str) -> OptionError:
+    return OptionError(
+        f"{file} is no file of class names: {reason}",
+        expected='a name a line; or in JSON ["cat", "dog"] or {"0": "cat", "1": "dog"}',
+        hint="--classes FILE, a name a line",
+    )
+
+
 def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
     name, classes = found.architecture.full_name, counted(found.classes, "class", "classes")
     head = f"with {classes}" if found.classes else "without a head"
-    console.print(f"{source.name}: {found.family}'s weights of {name} {head}", markup=False)
+    console.print(f"{shown(source.name)}: {found.family}'s weights of {name} {head}", markup=False)
     console.print(f"definition: {found.definition}'s", markup=False)
     console.print(f"used: {counted(len(found.weights), 'tensor')}", markup=False)
     for each, what in found.dropped.items():
@@ -196,7 +212,15 @@ def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
 
 
 def _to_paddle(options: Convert) -> Path:
+    if options.to not in _SPELLINGS:
+        raise unknown_name("--to", options.to, ("limbeck", *_SPELLINGS))
     folder, out = find(Path(options.source).expanduser()), Path(options.out).expanduser()
+    if out.suffix != SUFFIX:
+        raise OptionError(
+            f"--out {out}, with --to {options.to}",
+            expected=f"a file of Paddle's weights, which ends in {SUFFIX}",
+            hint=f"--out {shlex.quote(f'{out}{SUFFIX}')}",
+        )
     if options.architecture or options.classes:
         raise OptionError(
             f"--to {options.to} with {'--architecture' if options.architecture else '--classes'}",
@@ -211,7 +235,7 @@ def _to_paddle(options: Convert) -> Path:
             expected=", ".join(NETWORKS),
             hint="--student with one of these names, to distil one that Paddle reads",
         )
-    spelling = CLAS if options.to == "paddle" else DETECTION
+    spelling = _SPELLINGS[options.to]
     tensors, left = paddle.respelt(network, spelling, weights)
     same = out.is_file() and _is_same(out, tensors)
     if out.exists() and not same:
