@@ -261,6 +261,15 @@ def test_bfloat16_and_other_numbers_are_told(shared: Path) -> None:
     assert recognise(PaddleFile(halves, {}), "a file").weights["bn1.bias"].dtype == torch.float32
 
 
+def test_what_has_another_shape_does_not_go_to_paddle() -> None:
+    state = {name: torch.empty(value.shape) for name, value in state_of("mobilenet_v1", 3).items()}
+    assert respelt("mobilenet_v1", "PaddleClas", state)[0]["fc.weight"].shape == (1024, 3)
+    with pytest.raises(CheckpointError, match=r"no plain MobileNetV1: 1 tensor of another shape \(conv_stem\.weight"):
+        respelt("mobilenet_v1", "PaddleClas", state | {"conv_stem.weight": torch.empty(32, 1, 3, 3)})
+    with pytest.raises(CheckpointError, match=r"1 tensor unexpected \(gate\.weight"):
+        respelt("mobilenet_v1", "PaddleClas", state | {"gate.weight": torch.empty(1)})
+
+
 def test_the_same_network_of_timm_has_the_reference_s_names_too() -> None:
     assert network_of(Architecture("timm", "resnet50d.ra2_in1k", {"num_classes": 5})) == "resnet50_vd"
     assert network_of(Architecture("timm", "mobilenetv1_100", {"act_layer": "relu"})) == "mobilenet_v1"

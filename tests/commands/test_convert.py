@@ -269,11 +269,26 @@ def test_only_the_reference_s_networks_go_to_paddle(tmp_path: Path) -> None:
     gated = {"builder": "timm", "name": "resnet50d", "args": {"block_args": {"attn_layer": "se"}}}
     model = timm.create_model("resnet50d", num_classes=2, **gated["args"])  # type: ignore[arg-type]
     save(tmp_path / "gated", model, Card(gated, ["a", "b"], Preprocess((64, 64))))
-    with pytest.raises(CheckpointError, match=r"no plain ResNet50_vd: 64 tensors unexpected \(layer1\.0\.se\.fc1"):
+    with pytest.raises(CheckpointError, match="no plain ResNet50_vd: it is built with block_args"):
         limbeck.convert(tmp_path / "gated", tmp_path / "a.pdparams", to="paddle")
     assert not (tmp_path / "a.pdparams").exists()
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         limbeck.convert(tmp_path / "nothing", tmp_path / "a.pdparams", to="paddle")
+
+
+def test_a_dropout_of_its_own_is_said_and_other_arguments_stay_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rate in (0, 0.2):
+        card = Card(vars(Architecture.parse(NETWORK, args={"drop_rate": rate})), ["a", "b"], Preprocess((64, 64)))
+        save(tmp_path / f"run{rate}", build(NETWORK, classes=2, args={"drop_rate": rate}), card)
+        limbeck.convert(tmp_path / f"run{rate}", tmp_path / f"{rate}.pdparams", to="paddle")
+        said = capsys.readouterr().out
+        assert ("note: its dropout is 0: there, dropout_prob=0 builds it" in said) == (rate == 0)
+    gates = Card(vars(Architecture.parse("mobilenet_v1", args={"act_layer": "relu6"})), ["a"], Preprocess((64, 64)))
+    save(tmp_path / "six", build("mobilenet_v1", classes=1), gates)
+    with pytest.raises(CheckpointError, match="no plain MobileNetV1: it is built with act_layer"):
+        limbeck.convert(tmp_path / "six", tmp_path / "six.pdparams", to="paddle")
 
 
 @pytest.mark.slow

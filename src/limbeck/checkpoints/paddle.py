@@ -1,7 +1,7 @@
 """Which of limbeck's networks a file of Paddle's is, and the tensors of one under the names of the other."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,6 +31,7 @@ BIASED = (
 
 _MANY = 1000  # classes; how many they are does not change the names
 _CLOSE = 4  # candidates that are looked at closely
+_HARMLESS = ("num_classes", "drop_path_rate", "zero_init_last")  # arguments that inference does not see
 _PREFIXES = 16  # of a network in one file; each is compared with all names
 
 
@@ -64,9 +65,11 @@ def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple
     behind = set(modules(network, spelling, HEAD, *([TOP] if spelling == DETECTION else [])).values())
     missing = [name for name in own if name not in weights and name.rpartition(".")[0] not in behind]
     unexpected = [name for name in weights if name not in own and not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
+    head = set(modules(network, spelling, HEAD).values())
+    odd = [name for name in own if name in weights and not _fits(own[name], weights[name], name, head)]
+    if missing or unexpected or odd:
         raise CheckpointError(
-            f"this is no plain {NETWORKS[network].name}: {differences(missing, unexpected, [])}",
+            f"this is no plain {NETWORKS[network].name}: {differences(missing, unexpected, odd)}",
             expected=f"the network as {spelling} has it",
             hint="a student without --student-args",
         )
@@ -77,6 +80,26 @@ def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple
     assert len(names) == len(kept), "a tensor of ours has no name of the reference's"
     tensors = {old: np.ascontiguousarray(turned(weights[new].float().numpy())) for new, old in names.items()}
     return tensors, sorted({name.rpartition(".")[0] for name in order} & left_out)
+
+
+def _fits(shape: tuple[int, ...], values: Tensor, name: str, head: Collection[str]) -> bool:
+    """Whether a tensor has a shape, but for the class count."""
+    start = 1 if name.rpartition(".")[0] in head else 0
+    return shape[start:] == tuple(values.shape)[start:]
+
+
+def arguments_of_its_own(network: str, architecture: Architecture) -> dict[str, object]:
+    """The arguments that make an architecture compute something else than the reference's network.
+
+    >>> arguments_of_its_own("mobilenet_v3_small", Architecture.parse("mobilenet_v3_small", args={"drop_rate": 0}))
+    {'drop_rate': 0}
+    """
+    _, own = SAME_IN_TIMM.get(network, ("", {}))
+    same = own.items() if architecture.builder == "timm" else ()
+    harmless = set(_HARMLESS)
+    if not network.startswith("mobilenet_v3") or architecture.args.get("drop_rate") == 0.2:
+        harmless.add("drop_rate")  # else it scales at inference too
+    return {key: value for key, value in architecture.args.items() if key not in harmless and (key, value) not in same}
 
 
 def turned(values: Values) -> Values:

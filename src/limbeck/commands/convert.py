@@ -227,16 +227,9 @@ def _to_paddle(options: Convert) -> Path:
             expected="a checkpoint, which knows its network and its classes",
             hint="the same line without it",
         )
-    card, weights = read_card(folder), read_weights(folder / WEIGHTS)
-    network = paddle.network_of(card.build_from())
-    if network is None:
-        raise CheckpointError(
-            f"{card.build_from().full_name} of {folder / CARD} is none of the reference's networks",
-            expected=", ".join(NETWORKS),
-            hint="--student with one of these names, to distil one that Paddle reads",
-        )
     spelling = _SPELLINGS[options.to]
-    tensors, left = paddle.respelt(network, spelling, weights)
+    network, dropout = _network(folder)
+    tensors, left = paddle.respelt(network, spelling, read_weights(folder / WEIGHTS))
     same = out.is_file() and _is_same(out, tensors)
     if out.exists() and not same:
         raise RunError(f"{out} is there", expected="a place for the file", hint="--out with another name")
@@ -246,11 +239,34 @@ def _to_paddle(options: Convert) -> Path:
     console.print(f"{folder}: {name}, {counted(len(tensors), 'tensor')} as {spelling} names them", markup=False)
     if left:
         console.print(f"left out: {', '.join(left)} (a detector's backbone has no head)", markup=False)
+    if dropout is not None:
+        console.print(f"note: its dropout is {dropout}: there, dropout_prob={dropout} builds it", markup=False)
     console.print(f"written: {out}" + (", as it was" if same else ""), markup=False)
     option = "Global.pretrained_model" if spelling == CLAS else "pretrain_weights"
     stem = out.with_suffix("") if spelling == CLAS else out
     console.print(f"next: {option}={stem} in {spelling}, or paddle.load('{out}')", markup=False)
     return out
+
+
+def _network(folder: Path) -> tuple[str, object]:
+    """The reference's network that a checkpoint is, and its dropout where the reference's default is another."""
+    architecture = read_card(folder).build_from()
+    network = paddle.network_of(architecture)
+    if network is None:
+        raise CheckpointError(
+            f"{architecture.full_name} of {folder / CARD} is none of the reference's networks",
+            expected=", ".join(NETWORKS),
+            hint="--student with one of these names, to distil one that Paddle reads",
+        )
+    own = paddle.arguments_of_its_own(network, architecture)
+    dropout = own.pop("drop_rate", None)
+    if own:
+        raise CheckpointError(
+            f"{folder} is no plain {NETWORKS[network].name}: it is built with {', '.join(own)}",
+            expected="the network as the reference has it",
+            hint="a student without --student-args",
+        )
+    return network, dropout
 
 
 def _is_same(out: Path, tensors: dict[str, Values]) -> bool:
