@@ -231,6 +231,8 @@ def test_what_cannot_be_converted_is_told(file: Path, tmp_path: Path, capsys: py
     (tmp_path / "a.pdopt").write_bytes(file.read_bytes())
     with pytest.raises(CheckpointError, match="is the state of an optimizer"):
         limbeck.convert(tmp_path / "a.pdopt", tmp_path / "out")
+    with pytest.raises(OptionError, match="is of a checkpoint already"):
+        limbeck.convert(tmp_path / "by-content" / "model.safetensors", tmp_path / "out")
     with pytest.raises(OptionError, match="is a folder"):
         limbeck.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -87,6 +87,12 @@ def _to_limbeck(options: Convert) -> Path:
             expected="a file of weights",
             hint=f"{_again(options)} --to paddle, for the way back",
         )
+    if source.name == WEIGHTS and source.with_name(CARD).is_file():
+        raise OptionError(
+            f"{source} is of a checkpoint already, whose {CARD} knows its classes and how it is built",
+            expected="weights of others",
+            hint=f"limbeck evaluate {shlex.quote(str(source.parent))} --images PHOTOS_IN_CLASS_FOLDERS",
+        )
     with progress("converting", 3) as advance:
         digest = _digest(source)
         found = _recognised(source, digest, options.architecture)
