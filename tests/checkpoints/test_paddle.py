@@ -171,6 +171,7 @@ def test_names_below_a_prefix_and_a_pair_of_student_and_teacher(shared: Path) ->
     small, large = shapes_of(shared, "MobileNetV3_small_x1_0"), shapes_of(shared, "ResNet50_vd")
     found = recognise(file_of(under("model.backbone.", small)), "a file")
     assert found.architecture.name == "mobilenet_v3_small"
+    assert set(recognise(file_of(under("a.", small) | under("ema.b.", small)), "two").dropped) == {"ema"}
     pair = file_of(under("Teacher.", large) | under("Student.", small))
     student = recognise(pair, "a pair")
     assert student.architecture.name == "mobilenet_v3_small"
