@@ -353,6 +353,8 @@ def _clashes(options: Distill) -> tuple[Check, ...]:
         (options.tune == "head" and bool(options.layer_rates),
          f"--tune head with --layer-rates {as_typed(options.layer_rates)}",
          "a backbone that learns, or none of it", "--tune all, or leave --layer-rates out"),
+        (labelled and len(options.label_columns) == 2 and not options.labels,
+         typed("label_columns", options.label_columns), "the file that has these columns", "--labels FILE.csv"),
         *((not labelled and getattr(options, name) != OPTIONS[name].default,
            f"{typed(name, getattr(options, name))} with --loss {options.loss}", "true labels",
            "limbeck finetune learns from labels") for name in _LABELS_ONLY),
