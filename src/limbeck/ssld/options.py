@@ -25,9 +25,9 @@ class Distill:
     images: tuple[str, ...] = ()
     """Folders, files, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     teacher: str = ""
-    """timm name, hf-hub:ORG/NAME, torchvision/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
+    """A name of `limbeck models`, hf-hub:ORG/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
     student: str = ""
-    """timm name, or a limbeck run or checkpoint to go on from."""
+    """A name of `limbeck models`, or a run or checkpoint to go on from."""
     out: str = ""
     """The run folder: student/, last/, config.json, metrics.jsonl, skipped.csv, report.html."""
 
