@@ -1,5 +1,6 @@
 """What the processes of a run say to one another."""
 
+import atexit
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -25,6 +26,8 @@ class Ranks:
         self.device: torch.device = accelerator.device
         self.rank: int = accelerator.process_index
         self.world: int = accelerator.num_processes
+        if self.world > 1:
+            atexit.register(_part)
 
     @property
     def first(self) -> bool:
@@ -116,3 +119,9 @@ def _together(talk: Callable[..., Any], *given: Any) -> None:
             expected="all of them until the end; one was killed, failed or cannot be reached",
             hint="see what it told, then the same launcher with limbeck distill --out RUN --resume",
         ) from error
+
+
+def _part() -> None:
+    """Gloo's threads, left running when a process ends, now and then take it down with an abort."""
+    if dist.is_initialized() and dist.get_backend() == "gloo":
+        dist.destroy_process_group()
