@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Found, Targets
 from limbeck.detection.rows import owners_rows, rows
-from limbeck.detection.suppress import in_original_pixels, joined, suppressed, surest_pairs
+from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import around, pairwise_quality, reach
 from limbeck.layers.pyramid import Pyramid
 
 STRIDES = (8, 16, 32, 64, 128)
+KEPT = Limits(score=0.05, pairs=1000, overlap=0.6, detections=100)
 BINS = 17
 _FARTHEST = BINS - 1 - 0.1
 _SQUARE = 8  # side of a prior, in strides
@@ -30,16 +31,6 @@ class Raw(NamedTuple):
     logits: list[Tensor]  # [B, N, classes]
     sides: list[Tensor]  # [B, N, 4, BINS]: left, top, right, bottom
     points: list[Tensor]  # [N, 2]: x, y in pixels
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Which detections are kept: scores above, pairs of a level, overlap within a class, detections of an image."""
-
-    score: float = 0.05
-    pairs: int = 1000
-    overlap: float = 0.6
-    detections: int = 100
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class GFL(nn.Module):
         channels: Sequence[int],
         classes: int,
         *,
-        kept: Kept = Kept(),
+        kept: Limits = KEPT,
         weighing: Weighing = Weighing(),
         padded_to: int = 32,
     ) -> None:

@@ -13,12 +13,13 @@ from limbeck.detection.anchors import Anchors
 from limbeck.detection.batch import Found, Targets
 from limbeck.detection.matching import NOBODY, by_overlap
 from limbeck.detection.rows import owners_rows, rows
-from limbeck.detection.suppress import in_original_pixels, joined, suppressed, surest_pairs
+from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import decode, encode
 from limbeck.layers.pyramid import Pyramid
 
 ANCHORS = Anchors((8, 16, 32, 64, 128), (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3)), (0.5, 1.0, 2.0))
 DEVIATIONS = (1.0, 1.0, 1.0, 1.0)
+KEPT = Limits(score=0.05, pairs=1000, overlap=0.5, detections=100)
 _ALPHA, _GAMMA = 0.25, 2
 _EPS = torch.finfo(torch.float32).eps
 
@@ -49,16 +50,6 @@ MMDETECTION = Variant()
 PADDLEDETECTION = Variant(coarser_from_backbone=False, relu_between=True, whole_places=True, clip=False)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Which detections are kept: scores above, pairs of a level, overlap within a class, detections of an image."""
-
-    score: float = 0.05
-    pairs: int = 1000
-    overlap: float = 0.5
-    detections: int = 100
-
-
 class RetinaNet(nn.Module):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
 
@@ -69,7 +60,7 @@ class RetinaNet(nn.Module):
         classes: int,
         *,
         variant: Variant = MMDETECTION,
-        kept: Kept = Kept(),
+        kept: Limits = KEPT,
         padded_to: int = 32,
     ) -> None:
         super().__init__()

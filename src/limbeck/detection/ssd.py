@@ -1,7 +1,6 @@
 """SSD and SSDLite: one look at a picture, boxes from six or seven maps of it (arXiv 1512.02325)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,10 +11,11 @@ from limbeck.detection.batch import Found, Targets
 from limbeck.detection.matching import by_overlap
 from limbeck.detection.priors import Level, priors
 from limbeck.detection.rows import owners_rows, rows
-from limbeck.detection.suppress import in_original_pixels, joined, suppressed, surest_pairs
+from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import decode, encode
 
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
+KEPT = Limits(score=0.02, pairs=1000, overlap=0.45, detections=200)
 
 
 class Raw(NamedTuple):
@@ -24,16 +24,6 @@ class Raw(NamedTuple):
     logits: list[Tensor]  # [B, N, classes + 1]
     deltas: list[Tensor]  # [B, N, 4]
     priors: list[Tensor]  # [N, 4]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Which detections are kept: scores above, pairs of a level, overlap within a class, detections of an image."""
-
-    score: float = 0.02
-    pairs: int = 1000
-    overlap: float = 0.45
-    detections: int = 200
 
 
 class SSD(nn.Module):
@@ -48,7 +38,7 @@ class SSD(nn.Module):
         box_heads: Sequence[nn.Module],
         levels: Sequence[Level],
         classes: int,
-        kept: Kept = Kept(),
+        kept: Limits = KEPT,
     ) -> None:
         super().__init__()
         self.backbone, self.first = backbone, first

@@ -1,6 +1,7 @@
 """From candidates to final detections: the surest of each level, and of those that overlap the surest."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,6 +11,16 @@ from limbeck.detection.batch import Found
 from limbeck.layers.boxes import clipped
 
 _ENOUGH, _MORE = 2, 3  # candidates looked at first for each that is kept; how many times more after that
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which detections are kept: scores above, pairs of a level, overlap within a class, detections of an image."""
+
+    score: float
+    pairs: int
+    overlap: float
+    detections: int
 
 
 def surest_pairs(scores: Tensor, above: float, most: int) -> tuple[Tensor, Tensor, Tensor]:
