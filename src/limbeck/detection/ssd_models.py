@@ -9,6 +9,8 @@ from torch import nn
 
 from limbeck.backbones.mobilenet_v2_top import MobileNetV2Top
 from limbeck.backbones.vgg import VGG16
+from limbeck.detection.detector import Design, Look
+from limbeck.detection.policies import MEAN
 from limbeck.detection.priors import Level
 from limbeck.detection.ssd import SSD
 from limbeck.layers.blocks import L2Norm, Norm, conv_norm_relu6, conv_relu, separable
@@ -102,3 +104,19 @@ def _assembled(
 
 def _step(inputs: int, outputs: int, stride: int, padding: int, kernel: int = 3) -> nn.Sequential:
     return nn.Sequential(conv_relu(inputs, outputs // 2, 1), conv_relu(outputs // 2, outputs, kernel, stride, padding))
+
+
+def _ssdlite_on(classes: int, backbone: Any) -> SSD:
+    return ssdlite(backbone, backbone.channels, classes)
+
+
+def _bytes(side: int) -> Look:
+    """As the published VGG16 wants it: bytes without the mean colour."""
+    red, green, blue = (each / 255 for each in MEAN)
+    return Look((side, side), mean=(red, green, blue), std=(1 / 255, 1 / 255, 1 / 255))
+
+
+SSD300 = Design(lambda classes, _: ssd300(classes), _bytes(300))
+SSD512 = Design(lambda classes, _: ssd512(classes), _bytes(512))
+SSDLITE_MOBILENETV2 = Design(lambda classes, _: ssdlite_mobilenetv2(classes), Look((320, 320)))
+SSDLITE = Design(_ssdlite_on, Look((320, 320)), strides=(16, 32))
