@@ -1,11 +1,11 @@
 """The SSDs of the tables, and SSDLite on any backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.backbones.mobilenet_v2_top import MobileNetV2Top
 from limbeck.backbones.vgg import VGG16
@@ -59,6 +59,7 @@ def ssdlite_mobilenetv2(classes: int) -> SSD:
     4228788
     """
     model = ssdlite(MobileNetV2Top(), MobileNetV2Top.channels, classes)
+    _begin(model.backbone, _truncated)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps, module.momentum = 1e-3, 0.03
@@ -77,14 +78,22 @@ def ssdlite(backbone: nn.Module, channels: Sequence[int], classes: int) -> SSD:
     def head(width: int, outputs: int) -> nn.Module:
         return nn.Sequential(conv_norm_relu6(width, width, 3, norm, groups=width), nn.Conv2d(width, outputs, 1))
 
-    return _assembled(backbone, nn.Identity(), extras, widths, _LITE320, classes, head)
+    model = _assembled(backbone, nn.Identity(), extras, widths, _LITE320, classes, head)
+    _begin(model.extras, _truncated)
+    for heads in (model.class_heads, model.box_heads):
+        _begin(heads, _nearly_zero)
+    return model
 
 
 def _on_vgg(extras: Sequence[nn.Module], widths: Sequence[int], levels: Sequence[Level], classes: int) -> SSD:
     def head(width: int, outputs: int) -> nn.Module:
         return nn.Conv2d(width, outputs, 3, padding=1)
 
-    return _assembled(VGG16(), L2Norm(512, 20.0), extras, widths, levels, classes, head)
+    model = _assembled(VGG16(), L2Norm(512, 20.0), extras, widths, levels, classes, head)
+    _begin(model.backbone, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
+    for part in (model.extras, model.class_heads, model.box_heads):
+        _begin(part, nn.init.xavier_uniform_)
+    return model
 
 
 def _assembled(
@@ -100,6 +109,19 @@ def _assembled(
     class_heads = [head(width, count * (classes + 1)) for width, count in zip(widths, counts, strict=True)]
     box_heads = [head(width, count * 4) for width, count in zip(widths, counts, strict=True)]
     return SSD(backbone, first, extras, class_heads, box_heads, levels, classes)
+
+
+def _begin(part: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
+    """First weights of convolutions; their biases are zero."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+_truncated = partial(nn.init.trunc_normal_, std=_TRUNCATED)
+_nearly_zero = partial(nn.init.normal_, std=_HEAD_DEVIATION)
 
 
 def _step(inputs: int, outputs: int, stride: int, padding: int, kernel: int = 3) -> nn.Sequential:
