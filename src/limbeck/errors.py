@@ -121,6 +121,16 @@ def counted(number: int, noun: str, several: str = "") -> str:
     return f"{number:,} {noun if number == 1 else several or noun + 's'}"
 
 
+def shown(name: object) -> str:
+    """A name out of a file, without letters that would steer a terminal or begin a line.
+
+    >>> shown("neck\\x1b[2J"), shown("é")
+    ('neck\\\\x1b[2J', 'é')
+    """
+    text = str(name)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def as_typed(value: object) -> str:
     """A value as the command line takes it.
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from limbeck.backbones import BACKBONES
+from limbeck.backbones.hrnet import SqueezeExcite
 from limbeck.backbones.mobilenet import Dropout, HardSigmoid
 from limbeck.backbones.same import PUBLISHED, SAME_IN_TIMM
 from limbeck.checkpoints.card import Card, read_card, save
@@ -199,6 +200,15 @@ def test_dropout_leaves_what_it_keeps_and_scales_at_inference() -> None:
 def test_the_hard_sigmoid_is_not_torch_s() -> None:
     values = torch.tensor([-3.0, -2.5, 0.0, 1.0, 2.5, 3.0])
     assert HardSigmoid()(values).tolist() == pytest.approx([0.0, 0.0, 0.5, 0.7, 1.0, 1.0])
+
+
+def test_the_gates_of_se_hrnet_are_sigmoids_of_rectified_means() -> None:
+    gate = SqueezeExcite(32)
+    state = {"fc_squeeze.weight": torch.stack([torch.full((32,), 1 / 32), torch.full((32,), -1 / 32)])}
+    state |= {"fc_squeeze.bias": torch.zeros(2), "fc_excitation.weight": torch.ones(32, 2)}
+    gate.load_state_dict(state | {"fc_excitation.bias": torch.zeros(32)})
+    with torch.no_grad():
+        assert torch.allclose(gate(torch.ones(1, 32, 2, 3)), torch.tensor(1.0).sigmoid().expand(1, 32, 2, 3))
 
 
 def test_mobilenet_v3_scales_by_its_own_rate() -> None:

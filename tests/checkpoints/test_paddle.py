@@ -1,8 +1,10 @@
 """Which network a file of Paddle's is, and every name of it in both directions."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,9 @@ DETECTORS = {
     "yolov3_mobilenet_v3_large_ssld": ("mobilenet_v3_large", {"neck": 100, "yolo_head": 6}),
     "yolov3_mobilenet_v3_large_ssld_voc": ("mobilenet_v3_large", {"neck": 100, "yolo_head": 6}),
 }
+
+
+_HR = "st4.stage_st4_2."
 
 
 def file_of(shapes: Mapping[str, Any], **others: str) -> PaddleFile:
@@ -108,6 +113,35 @@ def test_every_spelling_has_one_name_for_each_tensor_and_one_tensor_for_each_nam
         assert len(set(every)) == len(every)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_spelling_counts_convolutions_in_their_order_and_keeps_norms_beside_them(network: str) -> None:
+    for spelling in NETWORKS[network].tables:
+        olds = {new: old for old, new in reversed(modules(network, spelling).items())}
+        convs = {new: new.replace("conv", "bn") for new in olds if re.search(r"\bconv\d$", new)}
+        for conv, norm in convs.items():
+            assert norm not in olds or parent(olds[norm]) == parent(olds[conv])
+        counted = sorted(convs)
+        for conv, following in pairwise(counted):
+            assert parent(conv) != parent(following) or olds[conv] < olds[following]
+
+
+def parent(module: str) -> str:
+    return module.rpartition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "old", "new"),
+    [
+        ("PaddleDetection", _HR + "branches_func.bb_st4_2_branch_layer_3_1.conv2.conv", "branches.2.0.conv2"),
+        ("PaddleDetection", _HR + "fuse_func.residual_st4_2_layer_3_4.conv", "fuse_layers.2.3.0"),
+        ("PaddleDetection", _HR + "fuse_func.residual_st4_2_layer_3_1_2.norm", "fuse_layers.2.0.1.1"),
+        ("PaddleClas 2.0", _HR + "fuse_func.residual_st4_2_layer_3_1_2._conv", "fuse_layers.2.0.1.0"),
+    ],
+)  # fmt: skip
+def test_names_that_the_fixtures_do_not_hold(spelling: str, old: str, new: str) -> None:
+    assert modules("hrnet_w18_c", spelling)[old] == f"stage4.1.{new}"
+
+
 def test_deep_stages_ran_out_of_letters() -> None:
     letters = [place["letter"] for place in blocks(3, 12)["block"]]
     assert letters[:4] == ["a", "b", "c", "a"]
@@ -137,6 +171,7 @@ def test_names_below_a_prefix_and_a_pair_of_student_and_teacher(shared: Path) ->
     small, large = shapes_of(shared, "MobileNetV3_small_x1_0"), shapes_of(shared, "ResNet50_vd")
     found = recognise(file_of(under("model.backbone.", small)), "a file")
     assert found.architecture.name == "mobilenet_v3_small"
+    assert set(recognise(file_of(under("a.", small) | under("ema.b.", small)), "two").dropped) == {"ema"}
     pair = file_of(under("Teacher.", large) | under("Student.", small))
     student = recognise(pair, "a pair")
     assert student.architecture.name == "mobilenet_v3_small"
@@ -201,10 +236,20 @@ def test_the_wrong_family_is_told_with_the_nearest_and_what_differs(shared: Path
         recognise(file_of(narrow), "a file")
     with pytest.raises(CheckpointError, match=r"no network that limbeck knows: 2 tensors, a\.weight, b\.weight"):
         recognise(file_of({"a.weight": [3], "b.weight": [4, 4]}), "a file")
+    for other in ("resnet101_vd", "mobilenet_v1"):
+        with pytest.raises(CheckpointError, match="its tensors are those of resnet50_vd") as told:
+            recognise(file_of(shapes), "a file", other)
+        assert told.value.expected == "--architecture resnet50_vd"
     with pytest.raises(CheckpointError, match="nearest is ResNet101_vd"):
-        recognise(file_of(shapes), "a file", "resnet101_vd")
+        recognise(file_of(lacking), "a file", "resnet101_vd")
     with pytest.raises(UnknownName, match="unknown network"):
         recognise(file_of(shapes), "a file", "resnet51_vd")
+
+
+def test_very_many_prefixes_are_not_all_compared() -> None:
+    many = {f"{number}.conv.conv.weight": [1] for number in range(20_000)}
+    with pytest.raises(CheckpointError, match="no network that limbeck knows"):
+        recognise(file_of(many), "a file")
 
 
 @pytest.mark.shared
@@ -215,6 +260,15 @@ def test_bfloat16_and_other_numbers_are_told(shared: Path) -> None:
         recognise(PaddleFile(tensors, {}), "a file")
     halves = {name: np.broadcast_to(np.float16(1), shape) for name, shape in shapes.items()}
     assert recognise(PaddleFile(halves, {}), "a file").weights["bn1.bias"].dtype == torch.float32
+
+
+def test_what_has_another_shape_does_not_go_to_paddle() -> None:
+    state = {name: torch.empty(value.shape) for name, value in state_of("mobilenet_v1", 3).items()}
+    assert respelt("mobilenet_v1", "PaddleClas", state)[0]["fc.weight"].shape == (1024, 3)
+    with pytest.raises(CheckpointError, match=r"no plain MobileNetV1: 1 tensor of another shape \(conv_stem\.weight"):
+        respelt("mobilenet_v1", "PaddleClas", state | {"conv_stem.weight": torch.empty(32, 1, 3, 3)})
+    with pytest.raises(CheckpointError, match=r"1 tensor unexpected \(gate\.weight"):
+        respelt("mobilenet_v1", "PaddleClas", state | {"gate.weight": torch.empty(1)})
 
 
 def test_the_same_network_of_timm_has_the_reference_s_names_too() -> None:

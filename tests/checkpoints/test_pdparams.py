@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,14 @@ def test_weights_in_a_table_beside_other_things(tmp_path: Path) -> None:
     file = read_pdparams(saved(tmp_path / "a.pdparams", {"epoch": 3, "model": WEIGHTS, "best": None, "log": [1]}))
     assert same(file.tensors, WEIGHTS)
     assert file.others == {"epoch": "a number", "best": "nothing", "log": "a list"}
+
+
+def test_names_do_not_steer_a_terminal(tmp_path: Path) -> None:
+    file = read_pdparams(saved(tmp_path / "a.pdparams", {"a\x1b[2J\nused: all": np.zeros(1), "é\r": 3}))
+    assert list(file.tensors) == [r"a\x1b[2J\nused: all"]
+    assert list(file.others) == [r"é\r"]
+    with pytest.raises(CheckpointError, match=r"the keys a\\x1b\[2J, and no"):
+        read_pdparams(saved(tmp_path / "a.pdparams", {"a\x1b[2J": 3}))
 
 
 def test_large_tensors_are_joined_from_their_slices(tmp_path: Path) -> None:
@@ -117,7 +126,7 @@ def test_cut_files_are_told(tmp_path: Path, length: int) -> None:
 
 
 def test_what_only_has_the_suffix_is_told_for_what_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "a.pdparams"
+    file = tmp_path / "a file.pdparams"
     with pytest.raises(CheckpointError, match="no file of weights at"):
         read_pdparams(file)
     file.write_bytes(b"")
@@ -127,7 +136,7 @@ def test_what_only_has_the_suffix_is_told_for_what_it_is(tmp_path: Path) -> None
         torch.save({"a": torch.zeros(1)}, file, _use_new_zipfile_serialization=zipped)
         with pytest.raises(CheckpointError, match=r"torch\.save") as told:
             read_pdparams(file)
-        assert f"mv {file} {tmp_path / 'a.pth'}" in told.value.hint
+        assert shlex.split(told.value.hint) == ["mv", str(file), str(tmp_path / "a file.pth")]
     save_file({"a": np.zeros(9, np.float32)}, file)
     with pytest.raises(CheckpointError, match="it is a safetensors file"):
         read_pdparams(file)

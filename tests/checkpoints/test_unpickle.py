@@ -122,6 +122,7 @@ HARMFUL: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a bytearray": (lambda mark: Calls(bytearray, (10**12,)), "bytearray"),
     "a set": (lambda mark: {1, 2}, "set|need"),
     "a dict by numbers": (lambda mark: {1: 2}, "key"),
+    "a dict by a long text": (lambda mark: {1001 * "a": 2}, "1,001 letters"),
     "an ordered dict of items": (lambda mark: Calls(collections.OrderedDict, ([("a", 1)],)), "dict"),
 }
 
@@ -135,6 +136,12 @@ def test_harm_is_refused_and_not_done(tmp_path: Path, name: str, protocol: int) 
     with pytest.raises(Refused, match=reason):
         read(content)
     assert not mark.exists()
+
+
+def test_a_name_that_would_run_does_not_steer_a_terminal() -> None:
+    with pytest.raises(Refused) as told:
+        read(b"\x80\x02cos\x1b[2J\nsystem\n.")
+    assert str(told.value) == r"it would run os\x1b[2J.system when loaded"
 
 
 def test_persistent_ids_extensions_and_buffers_outside_are_refused() -> None:

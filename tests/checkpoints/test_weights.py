@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from limbeck.checkpoints.weights import fit_weights, read_weights
+from limbeck.checkpoints.weights import fit_weights, read_contents, read_weights
 from limbeck.classification.models import build
 from limbeck.errors import CheckpointError, UnsafeFile
 
@@ -76,6 +78,47 @@ def test_whole_modules_and_programs_are_refused(tmp_path: Path) -> None:
         read_weights(tmp_path / "module.pt")
 
 
+def test_few_bytes_do_not_become_many(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(10**9, 1000)}, tmp_path / "a.pth")
+    with pytest.raises(UnsafeFile, match=r"declares 4,000,000,000,000 bytes, and has \d+"):
+        read_weights(tmp_path / "a.pth")
+    torch.save({"a": torch.zeros(100_000)}, tmp_path / "b.pth")
+    with zipfile.ZipFile(tmp_path / "b.pth") as whole, zipfile.ZipFile(tmp_path / "c.pth", "w", 8) as packed:
+        for entry in whole.infolist():
+            packed.writestr(entry.filename, whole.read(entry))
+    with pytest.raises(UnsafeFile, match=r"declares 400,\d+ bytes, and has"):
+        read_weights(tmp_path / "c.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+def test_tensors_without_plain_values_are_told(tmp_path: Path) -> None:
+    for value, what in ((torch.zeros(2, device="meta"), "without values"), (torch.zeros(2).to_sparse(), "sparse")):
+        torch.save({"a": value}, tmp_path / "a.pth")
+        with pytest.raises(CheckpointError, match=f"its tensor a is {what}"):
+            read_weights(tmp_path / "a.pth")
+    save_file({}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        read_weights(tmp_path / "a.safetensors")
+
+
+def test_a_tar_archive_is_told(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    with tarfile.open(tmp_path / "b.pth", "w") as archive:
+        archive.add(tmp_path / "a.pth", "a.pth")
+    with pytest.raises(CheckpointError, match="is a tar archive") as error:
+        read_weights(tmp_path / "b.pth")
+    assert error.value.hint.startswith(f"tar -xf {tmp_path / 'b.pth'}")
+
+
+def test_names_do_not_steer_a_terminal(tmp_path: Path) -> None:
+    torch.save({"a\x1b[2J\n": torch.zeros(1), "b\x1b[2J\n": 3}, tmp_path / "a.pth")
+    contents = read_contents(tmp_path / "a.pth")
+    assert list(contents.weights) == ["a\\x1b[2J\\n"]
+    assert contents.others == {"b\\x1b[2J\\n": "a number"}
+    save_file({"a\x1b[2J": torch.zeros(1)}, tmp_path / "a.safetensors")
+    assert list(read_weights(tmp_path / "a.safetensors")) == ["a\\x1b[2J"]
+
+
 @pytest.mark.parametrize("suffix", ["safetensors", "pth", "bin"])
 @pytest.mark.parametrize("length", [0, 7, 200, -9])
 def test_cut_and_foreign_files_are_told(tmp_path: Path, suffix: str, length: int) -> None:
@@ -134,6 +177,9 @@ def test_weights_fit_whole_or_not_at_all() -> None:
     assert "1 unexpected (head)" in str(error.value)
     with pytest.raises(CheckpointError, match=r"fc\.weight \(9, \d+\) instead of \(4, \d+\)"):
         fit_weights(model, dict(build("test_resnet", classes=9).state_dict()), "x")
+    fit_weights(model, {name: value.half() for name, value in state.items()}, "x")
+    with pytest.raises(CheckpointError, match=r"2 of other numbers \(fc\.weight int8, fc\.bias complex64\)"):
+        fit_weights(model, state | {"fc.weight": state["fc.weight"].char(), "fc.bias": state["fc.bias"].cfloat()}, "x")
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_convnext", "levit_128s"])

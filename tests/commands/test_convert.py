@@ -21,7 +21,7 @@ from limbeck.checkpoints.pdparams import read_pdparams
 from limbeck.checkpoints.renames.networks import spelt
 from limbeck.classification.models import Architecture, build
 from limbeck.cli import main
-from limbeck.errors import CheckpointError, OptionError, RunError, UnsafeFile
+from limbeck.errors import CheckpointError, OptionError, RunError, UnknownName, UnsafeFile
 from limbeck.records import Preprocess
 
 NETWORK = "mobilenet_v3_small"
@@ -98,6 +98,11 @@ def test_and_back_to_the_same_file(file: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(RunError, match="is there"):
         limbeck.convert(checkpoint, other, to="paddle")
     assert other.read_text() == "mine"
+    with pytest.raises(OptionError, match="with --to paddle") as told:
+        limbeck.convert(checkpoint, tmp_path / "back", to="paddle")
+    assert told.value.hint == f"--out {tmp_path / 'back.pdparams'}"
+    with pytest.raises(UnknownName, match="unknown --to 'paddel'"):
+        limbeck.convert(checkpoint, tmp_path / "back.pdparams", to="paddel")  # type: ignore[arg-type]
 
 
 def test_a_backbone_for_a_detector_has_no_head(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +167,14 @@ def test_class_names(file: Path, tmp_path: Path) -> None:
     assert limbeck.load(limbeck.convert(file, tmp_path / "other")).classes == ("0", "1", "2", "3", "4")
     with pytest.raises(OptionError, match="names 2 classes, and the head has 5"):
         limbeck.convert(file, tmp_path / "third", classes=["a", "b"])
+    names.write_bytes(b"\xef\xbb\xbfa\nb\nc\nd\ne")
+    assert limbeck.load(limbeck.convert(file, tmp_path / "checkpoint", classes=names)).classes == tuple("abcde")
+    table.write_text(json.dumps({"4": "e", "0": "a", "1": "b", "3": "d", "2": "c"}))
+    assert limbeck.load(limbeck.convert(file, tmp_path / "checkpoint", classes=table)).classes == tuple("abcde")
+    for wrong in (b"{bad", b"3", b'{"cat": 0, "dog": 1}', b'[["n01440764", "tench"]]', b"\xff\xfe"):
+        table.write_bytes(wrong)
+        with pytest.raises(OptionError, match="is no file of class names"):
+            limbeck.convert(file, tmp_path / "third", classes=table)
     with pytest.raises(OptionError, match="no file of class names"):
         limbeck.convert(file, tmp_path / "third", classes="missing.txt")
     assert not (tmp_path / "third").exists()
@@ -208,7 +221,7 @@ def test_what_cannot_be_converted_is_told(file: Path, tmp_path: Path, capsys: py
     cut.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="too early"):
         limbeck.convert(cut, tmp_path / "out")
-    with pytest.raises(CheckpointError, match="nearest is MobileNetV3_large"):
+    with pytest.raises(CheckpointError, match=r"does not hold MobileNetV3_large.* those of mobilenet_v3_small"):
         limbeck.convert(file, tmp_path / "out", architecture="mobilenet_v3_large")
     with pytest.raises(CheckpointError, match="no file of weights"):
         limbeck.convert(tmp_path / "missing.pth", tmp_path / "out")
@@ -218,9 +231,33 @@ def test_what_cannot_be_converted_is_told(file: Path, tmp_path: Path, capsys: py
     (tmp_path / "a.pdopt").write_bytes(file.read_bytes())
     with pytest.raises(CheckpointError, match="is the state of an optimizer"):
         limbeck.convert(tmp_path / "a.pdopt", tmp_path / "out")
+    with pytest.raises(OptionError, match="is of a checkpoint already"):
+        limbeck.convert(tmp_path / "by-content" / "model.safetensors", tmp_path / "out")
     with pytest.raises(OptionError, match="is a folder"):
         limbeck.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_values_that_are_not_finite_are_told(file: Path, tmp_path: Path, value: float) -> None:
+    broken = pickle.loads(file.read_bytes())
+    broken["conv.bn._variance"] = np.full(16, value)
+    (tmp_path / "broken.pdparams").write_bytes(pickle.dumps(broken))
+    with pytest.raises(CheckpointError, match=r"nan or infinite values in 1 tensor: bn1\.running_var"):
+        limbeck.convert(tmp_path / "broken.pdparams", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_every_kind_and_order_are_read(file: Path, tmp_path: Path) -> None:
+    plain = limbeck.load(limbeck.convert(file, tmp_path / "plain")).model.state_dict()
+    whole = pickle.loads(file.read_bytes())
+    del whole["StructuredToParameterName@@"]
+    for number, kind in enumerate((">f4", "<f8", ">f8")):
+        turned = {name: np.asfortranarray(values.astype(kind)) for name, values in whole.items()}
+        other = tmp_path / f"{number}.pdparams"
+        other.write_bytes(pickle.dumps(turned))
+        found = limbeck.load(limbeck.convert(other, tmp_path / f"{number}")).model.state_dict()
+        assert all(torch.equal(found[name], plain[name]) for name in plain)
 
 
 def test_only_the_reference_s_networks_go_to_paddle(tmp_path: Path) -> None:
@@ -234,11 +271,26 @@ def test_only_the_reference_s_networks_go_to_paddle(tmp_path: Path) -> None:
     gated = {"builder": "timm", "name": "resnet50d", "args": {"block_args": {"attn_layer": "se"}}}
     model = timm.create_model("resnet50d", num_classes=2, **gated["args"])  # type: ignore[arg-type]
     save(tmp_path / "gated", model, Card(gated, ["a", "b"], Preprocess((64, 64))))
-    with pytest.raises(CheckpointError, match=r"no plain ResNet50_vd: 64 tensors unexpected \(layer1\.0\.se\.fc1"):
+    with pytest.raises(CheckpointError, match="no plain ResNet50_vd: it is built with block_args"):
         limbeck.convert(tmp_path / "gated", tmp_path / "a.pdparams", to="paddle")
     assert not (tmp_path / "a.pdparams").exists()
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         limbeck.convert(tmp_path / "nothing", tmp_path / "a.pdparams", to="paddle")
+
+
+def test_a_dropout_of_its_own_is_said_and_other_arguments_stay_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rate in (0, 0.2):
+        card = Card(vars(Architecture.parse(NETWORK, args={"drop_rate": rate})), ["a", "b"], Preprocess((64, 64)))
+        save(tmp_path / f"run{rate}", build(NETWORK, classes=2, args={"drop_rate": rate}), card)
+        limbeck.convert(tmp_path / f"run{rate}", tmp_path / f"{rate}.pdparams", to="paddle")
+        said = capsys.readouterr().out
+        assert ("note: its dropout is 0: there, dropout_prob=0 builds it" in said) == (rate == 0)
+    gates = Card(vars(Architecture.parse("mobilenet_v1", args={"act_layer": "relu6"})), ["a"], Preprocess((64, 64)))
+    save(tmp_path / "six", build("mobilenet_v1", classes=1), gates)
+    with pytest.raises(CheckpointError, match="no plain MobileNetV1: it is built with act_layer"):
+        limbeck.convert(tmp_path / "six", tmp_path / "six.pdparams", to="paddle")
 
 
 @pytest.mark.slow

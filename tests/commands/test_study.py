@@ -4,13 +4,16 @@ import csv
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models import register_model
 
 import limbeck
 from limbeck.cli import main
@@ -18,6 +21,7 @@ from limbeck.commands.study_grid import points, runs, subset
 from limbeck.commands.study_options import Study, check
 from limbeck.errors import LimbeckError, OptionError
 from limbeck.images.imageset import ImageSet
+from limbeck.report import study_page
 from limbeck.report.outcomes import Outcome
 from limbeck.ssld.options import Distill
 from tests.commands.tiny import command, draw, finished, options
@@ -29,6 +33,12 @@ _OWN_PLACE = ("images", "teacher", "out", "epochs", "steps")
 def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labelled photos that nothing is trained on."""
     return draw(tmp_path_factory.mktemp("study") / "test", 8, seed=3, folders=True)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing looks at them: they take longer than the runs."""
+    monkeypatch.setattr(study_page, "pictures", lambda out, page: [])
 
 
 def common(photos: Path, teacher: Any, out: Path, unseen: Path, **changes: Any) -> dict[str, Any]:
@@ -81,6 +91,7 @@ def test_weight_decay_with_stage_two(photos: Path, labelled: Path, teacher: Path
     assert {file.name for file in out.glob("*.png")} >= {"weight-decay-top1.png", "weight-decay-paper.png"}
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_is_done_is_not_done_again(
     photos: Path, teacher: Path, unseen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,11 +112,12 @@ def test_what_is_done_is_not_done_again(
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_teachers_are_measured_and_have_a_store_each(
     photos: Path, labelled: Path, teacher: Path, unseen: Path, tmp_path: Path
 ) -> None:
     weak = tmp_path / "weak"
-    limbeck.distill(**options(labelled, "", weak, loss="cross-entropy", epochs=1))
+    limbeck.distill(**options(labelled, "", weak, loss="cross-entropy", steps=1))
     out = tmp_path / "study"
     found = study(
         "teacher", photos, teacher, out, unseen, teachers=(str(weak), str(teacher)), seeds=1, check_teacher=False
@@ -118,6 +130,7 @@ def test_teachers_are_measured_and_have_a_store_each(
     assert len(list((out / "measured").glob("teacher-*.json"))) == 2
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_epochs(photos: Path, teacher: Path, unseen: Path, tmp_path: Path) -> None:
     found = study("epochs", photos, teacher, tmp_path / "study", unseen, points=(1, 2), seeds=1, steps=0)
     assert [(run.point, run.steps) for run in found] == [("1", 6), ("2", 12)]
@@ -150,6 +163,7 @@ def test_a_larger_volume_contains_the_smaller(photos: Path, tmp_path: Path) -> N
     assert {key.tobytes() for key in other.keys} == keys[1]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_run_that_breaks_is_a_result(photos: Path, teacher: Path, unseen: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     found = study("weight-decay", photos, teacher, out, unseen, points=(1e30, 1e-4), seeds=1)
@@ -198,6 +212,7 @@ def test_two_processes_share_the_runs(photos: Path, teacher: Path, unseen: Path,
     assert len(rows(tmp_path / "study" / "weight-decay.csv")) == 6
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_by_command(photos: Path, teacher: Path, unseen: Path, tmp_path: Path) -> None:
     words = line(common(photos, teacher, tmp_path / "study", unseen, steps=2))
     main(["study", "volume", *words, "--points", "0.5", "1", "--seeds", "1", "--weight-decay", "3e-5"])
@@ -206,26 +221,20 @@ def test_by_command(photos: Path, teacher: Path, unseen: Path, tmp_path: Path) -
     assert {row["weight_decay"] for row in told} == {"3e-05"}
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_timm_model_that_python_registered(photos: Path, labelled: Path, unseen: Path, tmp_path: Path) -> None:
     """A teacher of which nobody said the classes' names goes through stage two with true labels all the same."""
-    program = f"""
-import sys, timm
-from timm.models import register_model
-@register_model
-def my_student(pretrained=False, **args):
-    return timm.create_model("test_resnet", **args)
-import limbeck, torch, safetensors.torch
-model = timm.create_model("test_resnet", num_classes=4)
-safetensors.torch.save_file(model.state_dict(), {str(tmp_path / "t.safetensors")!r})
-given = {common(photos, "test_resnet", tmp_path / "study", unseen, steps=2)!r}
-given |= dict(student="my_student", teacher_weights={str(tmp_path / "t.safetensors")!r}, check_teacher=False)
-given |= dict(labelled={str(labelled)!r}, finetune_steps=2)
-found = limbeck.study("weight-decay", points=(1e-4,), seeds=1, **given)
-assert [run.stage for run in found] == ["distilled", "finetuned"], found
-assert all(run.top1 is not None for run in found)
-"""
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
-    assert process.returncode == 0, process.stderr[-3000:]
+
+    @register_model
+    def student_of_these_tests(pretrained: bool = False, **args: Any) -> torch.nn.Module:
+        return timm.create_model("test_resnet", **args)
+
+    save_file(timm.create_model("test_resnet", num_classes=4).state_dict(), tmp_path / "t.safetensors")
+    given = common(photos, "test_resnet", tmp_path / "study", unseen, steps=2, points=(1e-4,), seeds=1)
+    given |= {"student": "student_of_these_tests", "teacher_weights": str(tmp_path / "t.safetensors")}
+    found = limbeck.study("weight-decay", **given, check_teacher=False, labelled=str(labelled), finetune_steps=2)
+    assert [run.stage for run in found] == ["distilled", "finetuned"]
+    assert all(run.top1 is not None for run in found)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +254,9 @@ assert all(run.top1 is not None for run in found)
         ({"name": "volume", "base": Distill(loss="cross-entropy")}, "--loss cross-entropy", "--loss js"),
         ({"name": "volume", "base": Distill(resume=True)}, "--resume", "the same command again"),
         ({"name": "volume", "base": Distill(probe=0.0)}, "--probe 0 without --eval", "--eval LABELLED"),
+        ({"name": "volume"}, "--teacher is missing", "--teacher T"),
+        ({"name": "volume", "base": Distill(teacher="a")}, "--student is missing", "--student S"),
+        ({"name": "trade-off", "base": Distill(teacher="a")}, "--student is missing", "--students A B"),
     ],
 )
 def test_what_no_study_can_do(given: dict[str, Any], found: str, hint: str) -> None:

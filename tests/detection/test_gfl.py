@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,25 +12,9 @@ from limbeck.detection.batch import Targets, stacked
 from limbeck.detection.gfl import GFL, STRIDES, Raw, Weighing, distribution_focal, expected, grid, quality_focal
 from limbeck.layers.boxes import pairwise_quality
 from limbeck.records import Frame, Target
+from tests.detection.told import SEEDS, fixture, gfl_raw
 
-SEEDS = (0, 1, 2)
 LEVELS = range(5)
-
-
-def fixture(shared: Path, name: str) -> dict[str, Tensor]:
-    with np.load(shared / "fixtures" / "ld_ssd" / f"{name}.npz") as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays}
-
-
-def rows(maps: Tensor) -> Tensor:
-    return maps.flatten(2).transpose(1, 2)
-
-
-def raw_of(told: dict[str, Tensor]) -> tuple[Raw, list[Tensor], list[Tensor]]:
-    logits = [told[f"cls_score{level}"].requires_grad_() for level in LEVELS]
-    sides = [told[f"bbox_pred{level}"].requires_grad_() for level in LEVELS]
-    points = [grid((x.shape[2], x.shape[3]), stride, torch.device("cpu")) for x, stride in zip(logits, STRIDES)]
-    return Raw([rows(x) for x in logits], [rows(x).unflatten(2, (4, 17)) for x in sides], points), logits, sides
 
 
 def posed(shared: Path, seed: int) -> tuple[dict[str, Tensor], Targets, Tensor]:
@@ -48,7 +31,7 @@ def headless(**changes: Any) -> GFL:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_assignment_and_valid_areas_are_the_reference_s(shared: Path, seed: int) -> None:
     told, targets, frames = posed(shared, seed)
-    raw, *_ = raw_of(told)
+    raw, *_ = gfl_raw(told)
     model = headless()
     owner = model.assign(raw, targets, frames).owner
     labels = torch.where(owner >= 0, targets.labels.gather(1, owner.clamp(min=0)), 8)
@@ -62,7 +45,7 @@ def test_assignment_and_valid_areas_are_the_reference_s(shared: Path, seed: int)
 @pytest.mark.parametrize(("least", "prefix"), [(1.0, "gfl"), (None, "ld")])
 def test_losses_are_the_reference_s(shared: Path, seed: int, least: float | None, prefix: str) -> None:
     told, targets, frames = posed(shared, seed)
-    raw, logits, sides = raw_of(told)
+    raw, logits, sides = gfl_raw(told)
     losses = headless(weighing=Weighing(least=least)).losses(raw, targets, frames)
     for ours, theirs in (("quality", "cls"), ("boxes", "bbox"), ("distributions", "dfl")):
         torch.testing.assert_close(losses[ours], told[f"{prefix}_loss_{theirs}"].sum(), rtol=2e-6, atol=0)
@@ -79,7 +62,7 @@ def test_losses_are_the_reference_s(shared: Path, seed: int, least: float | None
 @pytest.mark.parametrize("seed", SEEDS)
 def test_from_the_reference_s_raw_tensors_the_detections_are_its_own(shared: Path, seed: int) -> None:
     told, _, frames = posed(shared, seed)
-    raw, *_ = raw_of(told)
+    raw, *_ = gfl_raw(told)
     for image, found in enumerate(headless().boxes(raw, frames).detections()):
         assert torch.equal(found.labels, told[f"det{image}_labels"])
         assert torch.equal(found.boxes, told[f"det{image}_bboxes"])

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.detection.anchors import Anchors
 from limbeck.detection.batch import Targets, stacked
@@ -14,14 +13,10 @@ from limbeck.detection.gfl import grid
 from limbeck.detection.matching import by_overlap
 from limbeck.detection.retinanet import ANCHORS, MMDETECTION, PADDLEDETECTION, Raw, RetinaNet, Variant, focal
 from limbeck.records import Frame, Target
+from tests.detection.told import SEEDS, fixture
 
 CPU = torch.device("cpu")
 SIZES = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]
-
-
-def fixture(shared: Path, name: str) -> dict[str, Tensor]:
-    with np.load(shared / "fixtures" / "ld_ssd" / f"{name}.npz") as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays}
 
 
 def test_anchors_are_the_reference_s(shared: Path) -> None:
@@ -34,7 +29,7 @@ def test_anchors_are_the_reference_s(shared: Path) -> None:
     assert (torch.cat(ours) - told["priors"]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_matches_with_shared_claims_are_the_reference_s(shared: Path, seed: int) -> None:
     told, anchors = fixture(shared, f"maxiou_s{seed}"), fixture(shared, f"atss_s{seed}")["priors"]
     boxes = told["gt_bboxes"][None]

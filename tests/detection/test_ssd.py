@@ -1,9 +1,7 @@
 """SSD against the running reference, part by part: losses, gradients, detections, priors, matches, deltas."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,26 +10,18 @@ from limbeck.detection import ssd_models
 from limbeck.detection.batch import Targets, stacked
 from limbeck.detection.matching import IGNORED, NOBODY, by_overlap
 from limbeck.detection.priors import Level, priors
+from limbeck.detection.rows import rows
 from limbeck.detection.ssd import SSD, Raw
 from limbeck.layers.boxes import decode, encode, overlaps
 from limbeck.records import Frame, Target
+from tests.detection.told import SEEDS, fixture
 
-SEEDS = (0, 1, 2)
 BOXES_OF_A_CELL = (4, 6, 6, 6, 4, 4)
-
-
-def fixture(shared: Path, name: str) -> dict[str, Any]:
-    with np.load(shared / "fixtures" / "ld_ssd" / f"{name}.npz") as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays}
 
 
 def headless(classes: int, counts: tuple[int, ...] = BOXES_OF_A_CELL) -> SSD:
     levels = [Level(1, 1, 1, (2, 3)[: (count - 2) // 2]) for count in counts]
     return SSD(nn.Identity(), nn.Identity(), [], [], [], levels, classes)
-
-
-def rows(maps: Tensor, width: int) -> Tensor:
-    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)
 
 
 def raw_of(told: dict[str, Tensor]) -> tuple[Raw, list[Tensor], list[Tensor]]:

@@ -2,40 +2,20 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Targets, stacked
-from limbeck.detection.gfl import GFL, STRIDES, Raw, Weighing, grid, squares
+from limbeck.detection.gfl import GFL, Raw, Weighing, squares
+from limbeck.detection.rows import rows
 from limbeck.ld.regions import near_objects, nearness, surroundings
 from limbeck.ld.terms import around_objects, of_classes, of_features, on_objects, softened
 from limbeck.records import Frame, Target
+from tests.detection.told import SEEDS, fixture, gfl_raw, sides_of
 
-SEEDS = (0, 1, 2)
 LEVELS = range(5)
-
-
-def fixture(shared: Path, name: str) -> dict[str, Tensor]:
-    with np.load(shared / "fixtures" / "ld_ssd" / f"{name}.npz") as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays}
-
-
-def rows(maps: Tensor) -> Tensor:
-    return maps.flatten(2).transpose(1, 2)
-
-
-def sides_of(maps: Tensor) -> Tensor:
-    return rows(maps).unflatten(2, (4, 17))
-
-
-def raw_of(told: dict[str, Tensor]) -> tuple[Raw, list[Tensor], list[Tensor]]:
-    logits = [told[f"cls_score{level}"].requires_grad_() for level in LEVELS]
-    sides = [told[f"bbox_pred{level}"].requires_grad_() for level in LEVELS]
-    points = [grid((x.shape[2], x.shape[3]), stride, torch.device("cpu")) for x, stride in zip(logits, STRIDES)]
-    return Raw([rows(x) for x in logits], [sides_of(x) for x in sides], points), logits, sides
 
 
 def student() -> GFL:
@@ -63,7 +43,7 @@ def test_softened_divergence(shared: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_main_region_of_mmdetection(shared: Path, seed: int) -> None:
     told = fixture(shared, f"gfl_ld_head_s{seed}")
-    raw, _, sides = raw_of(told)
+    raw, _, sides = gfl_raw(told)
     shapes = [tuple(map(int, told[f"img_shape{image}"])) for image in range(2)]
     targets = Targets.of([Target(told[f"gt{image}"], told[f"gl{image}"]) for image in range(2)])
     frames, model = stacked([Frame(*shape, *shape) for shape in shapes]), student()
@@ -105,7 +85,7 @@ def test_nearness_is_the_paper_s_where_it_is_asked_for() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_terms_of_the_authors_code(shared: Path, seed: int) -> None:
     told, theirs = fixture(shared, f"fork_ldhead_in_s{seed}"), fixture(shared, f"fork_ldhead_out_s{seed}")
-    raw, logits, sides = raw_of(told)
+    raw, logits, sides = gfl_raw(told)
     targets = Targets.of([Target(told[f"gt{image}"], told[f"gl{image}"]) for image in range(2)])
     shape = tuple(map(int, told["img_shape"]))
     frames, model = stacked([Frame(*shape, *shape)] * 2), student()
@@ -115,10 +95,10 @@ def test_all_terms_of_the_authors_code(shared: Path, seed: int) -> None:
     region = surroundings(squares(raw), targets.boxes, targets.there, matched, "iof")
     assert torch.equal(region, torch.cat([theirs[f"vlr{level}"] for level in LEVELS], 1))
     own, teacher = torch.cat(raw.sides, 1), torch.cat([sides_of(told[f"t_bbox{level}"]) for level in LEVELS], 1)
-    classes = [of_classes(raw.logits[level], rows(told[f"t_cls{level}"]), owned[level], 2.0) for level in LEVELS]
+    classes = [of_classes(raw.logits[level], rows(told[f"t_cls{level}"], 8), owned[level], 2.0) for level in LEVELS]
     near = near_objects(matched.overlap, targets.there).split(lengths, 1)
     features = [
-        of_features(rows(told[f"x{level}"]), rows(told[f"tx{level}"]), near[level]) * owned[level].any()
+        of_features(rows(told[f"x{level}"], 256), rows(told[f"tx{level}"], 256), near[level]) * owned[level].any()
         for level in LEVELS
     ]
     losses = model.losses(raw, targets, frames)

@@ -6,7 +6,7 @@ import pytest
 from study_samples import outcomes, teachers, trade_off, weight_decay
 
 from limbeck.report.findings import findings
-from limbeck.report.outcomes import Outcome, cells, effect, paired
+from limbeck.report.outcomes import Cell, Outcome, cells, contrast, effect, paired
 
 
 def verdicts(study: str, runs: list[Outcome], measure: str = "top1") -> dict[str, str]:
@@ -105,3 +105,22 @@ def test_the_margin_is_students_t() -> None:
     spread = [type(grid[0])(cell.point, cell.x, (cell.mean - 0.01, cell.mean + 0.01)) for cell in grid]
     assert effect(spread[0], spread[1], spread).margin == pytest.approx(4.303 * math.sqrt(2) * 0.01)
     assert paired([0.5, 0.6, 0.7], [0.51, 0.62, 0.73]).margin == pytest.approx(4.303 * 0.01 / math.sqrt(3))
+
+
+def test_a_point_between_two_differences_counts_with_both() -> None:
+    """The returns of three points are m0 - 2 m1 + m2: a margin of sqrt(1 + 4 + 1) deviations, not of two pairs."""
+    grid = [Cell(str(x), x, (y - 0.01, y + 0.01)) for x, y in ((1, 0.5), (2, 0.6), (3, 0.65))]
+    first, middle, last = grid
+    found = contrast([(middle, 1), (first, -1), (last, -1), (middle, 1)], grid)
+    assert found.gain == pytest.approx(0.05)
+    assert found.margin == pytest.approx(3.182 * math.sqrt(2) * 0.01 * math.sqrt(6 / 2))
+
+
+def test_returns_that_two_separate_pairs_would_claim_are_open() -> None:
+    """.13 lies between the ±.111 of two pairs that share nothing and the ±.136 of three points."""
+    runs = [
+        Outcome(point=str(x), x=x, seed=seed, stage="distilled", top1=y + (seed - 0.5) * 0.035)
+        for x, y in ((10, 0.5), (20, 0.65), (30, 0.67))
+        for seed in (0, 1)
+    ]
+    assert verdicts("epochs", runs)["The returns diminish"] == "open"

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import Interrupted
+from limbeck.training.loop import fit
 from limbeck.training.state import read_progress, state_file
 from limbeck.training.stopping import Stopping
-from tests.training.toy import PLAN, same, train, vectors
+from tests.training.toy import PLAN, Toy, ranks, same, stream, train, vectors
 
 
 def ctrl_c() -> None:
@@ -74,6 +75,19 @@ def test_one_more_while_readers_end_is_still_the_same_message(tmp_path: Path) ->
 
     with pytest.raises(Interrupted, match="after step 1 of 8"):
         train(tmp_path, batches=slow_to_end)
+
+
+def test_one_in_the_last_evaluation_stops_what_comes_after_the_run(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+
+    def evaluate(model: object, done: int) -> dict[str, float]:
+        if done == PLAN.steps:
+            ctrl_c()
+        return {}
+
+    with pytest.raises(Interrupted, match="after step 8 of 8"):
+        fit(Toy(), stream, PLAN, evaluate, tmp_path, ranks())
+    assert same(whole, train(tmp_path))
 
 
 def test_the_launcher_of_a_failed_process_waits_until_it_has_told_why() -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.checkpoints.weights import fit_weights
 from limbeck.classification.models import Architecture
-from limbeck.errors import counted
+from limbeck.errors import CheckpointError, counted
 from limbeck.records import Preprocess
 
 
@@ -33,7 +34,20 @@ class Conversion:
         model = self.architecture.build()
         anew = {name: value for name, value in model.state_dict().items() if name in self.drawn}
         fit_weights(model, {**self.weights, **anew}, source)
+        _check_finite(model, source)
         return model
+
+
+def _check_finite(model: nn.Module, source: str) -> None:
+    learnt = dict(model.named_parameters())
+    told = {name: value for name, value in model.named_buffers() if ".running_" in f".{name}"}
+    broken = [name for name, value in (learnt | told).items() if not torch.isfinite(value).all()]
+    if broken:
+        raise CheckpointError(
+            f"{source} has nan or infinite values in {counted(len(broken), 'tensor')}: {', '.join(broken[:3])}",
+            expected="finite weights, within float32",
+            hint="the file of an earlier epoch",
+        )
 
 
 def grouped(names: Sequence[str], prefix: str = "") -> dict[str, int]:

@@ -16,7 +16,7 @@ from limbeck.checkpoints.conversion import Conversion, differences
 from limbeck.checkpoints.signatures import UNCOUNTED, Shapes, index
 from limbeck.checkpoints.weights import Contents
 from limbeck.classification.models import Architecture, classes_in, outline, preprocess_of, published
-from limbeck.errors import CheckpointError, UnknownName
+from limbeck.errors import CheckpointError, UnknownName, counted
 
 _CLOSE = 3  # models of other names that are looked at closely
 _TOLD = 4
@@ -105,8 +105,8 @@ def _alternatives(chosen: Architecture, why: str, left: Sequence[str]) -> str:
 
 def _headed(architecture: Architecture, weights: Mapping[str, Tensor]) -> Architecture:
     """The architecture with as many classes as a file's head has, if it has one."""
-    counted = classes_in(architecture, weights)
-    return replace(architecture, args={**architecture.args, "num_classes": counted or 0})
+    classes = classes_in(architecture, weights) or 0
+    return replace(architecture, args={**architecture.args, "num_classes": classes})
 
 
 def _difference(architecture: Architecture, shapes: Shapes) -> str:
@@ -135,7 +135,8 @@ def _nearest(contents: Contents, path: Path, shapes: Shapes, others: Sequence[st
         close.append((apart, architecture.full_name, differences(missing, unexpected, odd)))
     begin = ", ".join(list(shapes)[:3])
     if not close:
-        raise _unfit(path, f"{path} holds no classifier that limbeck knows: {len(shapes)} tensors, {begin}, ...")
+        number = counted(len(shapes), "tensor")
+        raise _unfit(path, f"{path} holds no classifier that limbeck knows: {number}, {begin}, ...")
     _, name, told = min(close)
     raise _unfit(path, f"{path} holds no classifier that limbeck knows; the nearest is {name}: {told}")
 

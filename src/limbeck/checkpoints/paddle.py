@@ -1,7 +1,7 @@
 """Which of limbeck's networks a file of Paddle's is, and the tensors of one under the names of the other."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,6 +31,8 @@ BIASED = (
 
 _MANY = 1000  # classes; how many they are does not change the names
 _CLOSE = 4  # candidates that are looked at closely
+_HARMLESS = ("num_classes", "drop_path_rate", "zero_init_last")  # arguments that inference does not see
+_PREFIXES = 16  # of a network in one file; each is compared with all names
 
 
 def network_of(architecture: Architecture) -> str | None:
@@ -63,9 +65,11 @@ def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple
     behind = set(modules(network, spelling, HEAD, *([TOP] if spelling == DETECTION else [])).values())
     missing = [name for name in own if name not in weights and name.rpartition(".")[0] not in behind]
     unexpected = [name for name in weights if name not in own and not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
+    head = set(modules(network, spelling, HEAD).values())
+    odd = [name for name in own if name in weights and not _fits(own[name], weights[name], name, head)]
+    if missing or unexpected or odd:
         raise CheckpointError(
-            f"this is no plain {NETWORKS[network].name}: {differences(missing, unexpected, [])}",
+            f"this is no plain {NETWORKS[network].name}: {differences(missing, unexpected, odd)}",
             expected=f"the network as {spelling} has it",
             hint="a student without --student-args",
         )
@@ -76,6 +80,26 @@ def respelt(network: str, spelling: str, weights: Mapping[str, Tensor]) -> tuple
     assert len(names) == len(kept), "a tensor of ours has no name of the reference's"
     tensors = {old: np.ascontiguousarray(turned(weights[new].float().numpy())) for new, old in names.items()}
     return tensors, sorted({name.rpartition(".")[0] for name in order} & left_out)
+
+
+def _fits(shape: tuple[int, ...], values: Tensor, name: str, head: Collection[str]) -> bool:
+    """Whether a tensor has a shape, but for the class count."""
+    start = 1 if name.rpartition(".")[0] in head else 0
+    return shape[start:] == tuple(values.shape)[start:]
+
+
+def arguments_of_its_own(network: str, architecture: Architecture) -> dict[str, object]:
+    """The arguments that make an architecture compute something else than the reference's network.
+
+    >>> arguments_of_its_own("mobilenet_v3_small", Architecture.parse("mobilenet_v3_small", args={"drop_rate": 0}))
+    {'drop_rate': 0}
+    """
+    _, own = SAME_IN_TIMM.get(network, ("", {}))
+    same = own.items() if architecture.builder == "timm" else ()
+    harmless = set(_HARMLESS)
+    if not network.startswith("mobilenet_v3") or architecture.args.get("drop_rate") == 0.2:
+        harmless.add("drop_rate")  # else it scales at inference too
+    return {key: value for key, value in architecture.args.items() if key not in harmless and (key, value) not in same}
 
 
 def turned(values: Values) -> Values:
@@ -129,9 +153,23 @@ def recognise(file: PaddleFile, source: str, architecture: str = "") -> Conversi
         if candidate.fits:
             fitting.append(candidate)
     if not fitting:
+        if architecture:
+            _check_is_not_another(file, source, known[0])
         raise _unknown(file.tensors, source, nearest)
     chosen = min(fitting, key=lambda each: (not each.taught, len(each.prefix)))
     return _converted(file, chosen, [each for each in fitting if each.prefix != chosen.prefix])
+
+
+def _check_is_not_another(file: PaddleFile, source: str, wanted: str) -> None:
+    try:
+        there = recognise(file, source).architecture.name
+    except CheckpointError:
+        return  # the network that was asked for is told then
+    raise CheckpointError(
+        f"{source} does not hold {NETWORKS[wanted].name}: its tensors are those of {there}",
+        expected=f"--architecture {there}",
+        hint="the same line with it, or without --architecture",
+    )
 
 
 def _known(architecture: str) -> str:
@@ -155,11 +193,10 @@ def _ranked(tensors: Mapping[str, Values], networks: Sequence[str]) -> list[tupl
     return [each for *_, each in sorted(found)]
 
 
-def _prefixes(tensors: Iterable[str], first: str) -> Iterator[str]:
-    """What stands before the names of a network, found by its first module."""
-    for key in tensors:
-        if f".{key}".endswith(f".{first}.weight"):
-            yield key.removesuffix(f"{first}.weight")
+def _prefixes(tensors: Iterable[str], first: str) -> list[str]:
+    """What stands before the names of a network, found by its first module: the shortest of very many."""
+    found = [key.removesuffix(f"{first}.weight") for key in tensors if f".{key}".endswith(f".{first}.weight")]
+    return sorted(found, key=len)[:_PREFIXES]
 
 
 @cache
@@ -207,9 +244,10 @@ def _odd(values: Values, shape: tuple[int, ...]) -> str:
 
 
 def _converted(file: PaddleFile, chosen: Candidate, others: Sequence[Candidate]) -> Conversion:
-    weights = {
-        name: torch.from_numpy(np.array(turned(file.tensors[key]), np.float32)) for name, key in chosen.keys.items()
-    }
+    with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite
+        weights = {
+            name: torch.from_numpy(np.array(turned(file.tensors[key]), np.float32)) for name, key in chosen.keys.items()
+        }
     used = set(chosen.keys.values())
     left = grouped([key for key in file.tensors if key not in used], chosen.prefix)
     dropped = dict(file.others) | {name: f"{counted(number, 'tensor')}, not converted" for name, number in left.items()}

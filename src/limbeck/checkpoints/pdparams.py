@@ -1,6 +1,7 @@
 """Paddle's files of weights, `.pdparams`: a pickle of arrays by name, read and written without Paddle and pickle."""
 
 import mmap
+import shlex
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from limbeck.checkpoints.unpickle import Array, Damaged, Refused, is_shape, unpickled
 from limbeck.checkpoints.weights import kind, text_in
-from limbeck.errors import CheckpointError, UnsafeFile
+from limbeck.errors import CheckpointError, UnsafeFile, shown
 from limbeck.files import write_atomically
 
 SUFFIX = ".pdparams"
@@ -105,12 +106,12 @@ def _unwrapped(path: Path, tree: object) -> PaddleFile:
         inner = next((key for key in _WRAPPERS if isinstance(tree.get(key), dict)), None)
         if inner is None:
             break
-        others |= {key: kind(value) for key, value in tree.items() if key != inner}
+        others |= {shown(key): kind(value) for key, value in tree.items() if key != inner}
         tree = tree[inner]
     if tree == _TORCH_MAGIC:
-        raise _other(path, "torch.save wrote it", f"mv {path} {path.with_suffix('.pth')}")
+        raise _other(path, "torch.save wrote it", _named(path, ".pth"))
     if not isinstance(tree, dict) or not any(map(_is_array, tree.values())):
-        inside = f"the keys {', '.join(list(tree)[:5])}" if isinstance(tree, dict) else "no table"
+        inside = f"the keys {', '.join(map(shown, list(tree)[:5]))}" if isinstance(tree, dict) else "no table"
         raise CheckpointError(
             f"{path} holds {inside}, and no weights",
             expected="arrays by name",
@@ -120,10 +121,10 @@ def _unwrapped(path: Path, tree: object) -> PaddleFile:
     rest = {name: value for name, value in tree.items() if name not in arrays}
     if _PARTS in rest:
         arrays = _joined(arrays, rest.pop(_PARTS))
-    others |= {name: kind(value) for name, value in rest.items()}
+    others |= {shown(name): kind(value) for name, value in rest.items()}
     if _NAMES in others:
         others[_NAMES] = "a table of Paddle's own names"
-    return PaddleFile(arrays, others)
+    return PaddleFile({shown(name): values for name, values in arrays.items()}, others)
 
 
 def _joined(arrays: Mapping[str, Values], parts: object) -> dict[str, Values]:
@@ -133,10 +134,10 @@ def _joined(arrays: Mapping[str, Values], parts: object) -> dict[str, Values]:
         slices, shape = (told.get(key) if isinstance(told, dict) else None for key in ("slices", "OriginShape"))
         named = isinstance(slices, list) and all(isinstance(part, str) and part in whole for part in slices)
         if not named or not slices or not isinstance(shape, tuple | list) or not is_shape(tuple(shape)):
-            raise Damaged(f"slices of {name} are missing")
+            raise Damaged(f"slices of {shown(name)} are missing")
         flat = [whole.pop(part).reshape(-1) for part in slices]
         if prod(shape) != sum(map(len, flat)):
-            raise Damaged(f"the slices of {name} do not make its shape {tuple(shape)}")
+            raise Damaged(f"the slices of {shown(name)} do not make its shape {tuple(shape)}")
         whole[name] = np.concatenate(flat).reshape(shape)
     return whole
 
@@ -157,9 +158,9 @@ def _foreign(path: Path) -> CheckpointError:
         start = file.read(16)
     text = text_in(path)
     if start[:4] == b"PK\x03\x04":
-        return _other(path, "it is an archive, as torch.save writes", f"mv {path} {path.with_suffix('.pth')}")
+        return _other(path, "it is an archive, as torch.save writes", _named(path, ".pth"))
     if start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] < path.stat().st_size:
-        return _other(path, "it is a safetensors file", f"mv {path} {path.with_suffix('.safetensors')}")
+        return _other(path, "it is a safetensors file", _named(path, ".safetensors"))
     if text:
         return _other(
             path,
@@ -167,6 +168,10 @@ def _foreign(path: Path) -> CheckpointError:
             "download the file itself: this may be a web page, a note, or the pointer of Git LFS",
         )
     return _other(path, "it is no pickle", f"the file of weights that paddle.save wrote: NAME{SUFFIX}")
+
+
+def _named(path: Path, suffix: str) -> str:
+    return shlex.join(["mv", str(path), str(path.with_suffix(suffix))])
 
 
 def _other(path: Path, what: str, hint: str) -> CheckpointError:

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.errors import shown
+
 _MOST_STEPS = 1_000_000  # a step takes a byte of the file at least, and up to two hundred of memory
-_MOST_AXES, _MOST_VALUES = 32, 2**48
+_MOST_AXES, _MOST_VALUES, _MOST_LETTERS = 32, 2**48, 1000
 _KINDS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
 
 
@@ -169,7 +171,8 @@ def _line_word(machine: Machine) -> Word:
 
 def _word(module: str, name: str) -> Word:
     if f"{module} {name}" not in _WORDS:
-        raise Refused(f"it would run {module.replace('__builtin__', 'builtins')}.{name} when loaded"[:200])
+        called = shown(f"{module.replace('__builtin__', 'builtins')}.{name}")
+        raise Refused(f"it would run {called} when loaded"[:200])
     return Word(_WORDS[f"{module} {name}"])
 
 
@@ -187,6 +190,8 @@ def _set(machine: Machine, values: list[Any]) -> None:
     for key, value in zip(values[::2], values[1::2], strict=True):
         if not isinstance(key, str | memoryview):
             raise Refused("a key in it is no text")
+        if len(key) > _MOST_LETTERS:
+            raise Refused(f"a key in it has {len(key):,} letters")
         into[_plain(key)] = value
 
 
@@ -287,7 +292,7 @@ def _not_called(machine: Machine, args: tuple[Any, ...]) -> Any:
 def _plain(text: object) -> str:
     """Text; that of Python 2 is bytes."""
     if isinstance(text, memoryview | bytes):
-        return bytes(text[:1000]).decode("latin1")
+        return bytes(text[:_MOST_LETTERS]).decode("latin1")
     return text if isinstance(text, str) else ""
 
 

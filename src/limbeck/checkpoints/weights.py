@@ -2,6 +2,9 @@
 
 import pickle
 import re
+import shlex
+import tarfile
+import zipfile
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from limbeck.errors import CheckpointError, UnsafeFile, counted
+from limbeck.errors import CheckpointError, UnsafeFile, counted, shown
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module")
@@ -51,16 +54,20 @@ def read_contents(path: str | Path) -> Contents:
         )
     if path.suffix == ".safetensors":
         try:
-            return Contents(dict(load_file(path)), {})
+            contents = Contents({shown(name): value for name, value in load_file(path).items()}, {})
         except SafetensorError as error:
             raise _unreadable(path, str(error)) from error
+        if not contents.weights:
+            raise CheckpointError(f"{path} holds no weights", expected="tensors by name", hint="another file")
+        return contents
     if path.suffix in PICKLES:
-        return _unwrapped(path, _unpickled(path))
+        _check_archive(path)
+        return _checked(path, _unwrapped(path, _unpickled(path)))
     paddle = path.suffix == ".pdparams"
     raise CheckpointError(
         f"{path} is no file of weights that limbeck reads" + (" without converting it" if paddle else ""),
         expected=f".safetensors, {', '.join(PICKLES)}",
-        hint=f"limbeck convert {path} --out CHECKPOINT" if paddle else "save it as .safetensors",
+        hint=f"limbeck convert {shlex.quote(str(path))} --out CHECKPOINT" if paddle else "save it as .safetensors",
     )
 
 
@@ -79,9 +86,16 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str, *,
     odd = [name for name in own if name in weights and own[name].shape != weights[name].shape]
     left = _head(own, weights, odd) if new_head else []
     odd = [name for name in odd if name not in left]
-    if missing or unexpected or odd:
+    other = [name for name in own if own[name].is_floating_point() and _is_other(weights.get(name))]
+    if missing or unexpected or odd or other:
         shapes = [f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}" for name in odd]
-        parts = _some("missing", missing), _some("unexpected", unexpected), _some("of another shape", shapes)
+        kinds = [f"{name} {str(weights[name].dtype).removeprefix('torch.')}" for name in other]
+        parts = (
+            _some("missing", missing),
+            _some("unexpected", unexpected),
+            _some("of another shape", shapes),
+            _some("of other numbers", kinds),
+        )
         raise CheckpointError(
             f"the weights of {source} do not fit this {type(model).__name__}: " + "; ".join(filter(None, parts)),
             expected=f"{counted(len(own), 'tensor')}, named and shaped as the model's own",
@@ -89,6 +103,53 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str, *,
         )
     model.load_state_dict({name: value for name, value in weights.items() if name not in left}, strict=False)
     return left
+
+
+def _is_other(value: Tensor | None) -> bool:
+    return value is not None and not value.is_floating_point()
+
+
+def _check_archive(path: Path) -> None:
+    """An archive of torch.save's is not compressed: nothing in it is larger than it is."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PK\x03\x04":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                declared = sum(entry.file_size for entry in archive.infolist())
+        except (zipfile.BadZipFile, ValueError):
+            return  # which torch.load tells
+        if declared > path.stat().st_size:
+            raise _grows(path, declared)
+    elif tarfile.is_tarfile(path):
+        raise CheckpointError(
+            f"{path} is a tar archive",
+            expected="a file of weights",
+            hint=f"tar -xf {shlex.quote(str(path))}, and the file of weights out of it",
+        )
+
+
+def _checked(path: Path, contents: Contents) -> Contents:
+    """Tensors that are in the file with all of their values."""
+    for name, value in contents.weights.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            found = "without values" if value.is_meta else "quantized" if value.is_quantized else "sparse"
+            raise CheckpointError(
+                f"{path} cannot be used: its tensor {name} is {found}",
+                expected="plain tensors",
+                hint="torch.save(model.state_dict(), FILE), of the model before it was made so",
+            )
+        if value.nbytes > path.stat().st_size:
+            raise _grows(path, value.nbytes)
+    return contents
+
+
+def _grows(path: Path, declared: int) -> UnsafeFile:
+    return UnsafeFile(
+        f"{path} is refused: it declares {declared:,} bytes, and has {path.stat().st_size:,}",
+        expected="a file that is as large as its tensors",
+        hint="ask its maker for .safetensors, or for torch.save(model.state_dict())",
+    )
 
 
 def _unpickled(path: Path) -> Any:
@@ -114,17 +175,17 @@ def _unwrapped(path: Path, content: Any) -> Contents:
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             break
-        others |= {str(key): kind(value) for key, value in content.items() if value is not inner}
+        others |= {shown(key): kind(value) for key, value in content.items() if value is not inner}
         content = inner
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        inside = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else "no table"
+        inside = f"the keys {', '.join(map(shown, list(content)[:5]))}" if isinstance(content, Mapping) else "no table"
         raise CheckpointError(
             f"{path} holds {inside}, and no weights",
             expected=f"tensors by name, or {', '.join(_WRAPPERS)}",
             hint="torch.save(model.state_dict(), FILE)",
         )
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    others |= {str(key): kind(value) for key, value in content.items() if not isinstance(value, Tensor)}
+    tensors = {shown(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    others |= {shown(key): kind(value) for key, value in content.items() if not isinstance(value, Tensor)}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
@@ -159,7 +220,7 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
         )
     first = next((line.strip() for line in reason.splitlines() if line.strip()), "it ends too early")
     return CheckpointError(
-        f"{path} cannot be read: {first}", expected="a whole file of weights", hint="copy or download it again"
+        f"{path} cannot be read: {shown(first)}", expected="a whole file of weights", hint="copy or download it again"
     )
 
 

@@ -20,7 +20,7 @@ from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
 from limbeck.checkpoints.weights import read_contents, read_weights
 from limbeck.classification.names import imagenet_names, numbered
 from limbeck.console import console, progress
-from limbeck.errors import CheckpointError, OptionError, RunError, counted
+from limbeck.errors import CheckpointError, OptionError, RunError, counted, shown, unknown_name
 
 _BESIDE = {
     ".pdopt": "the state of an optimizer",
@@ -29,6 +29,7 @@ _BESIDE = {
 }
 
 To = Literal["limbeck", "paddle", "paddle-detection"]
+_SPELLINGS = {"paddle": CLAS, "paddle-detection": DETECTION}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ def _to_limbeck(options: Convert) -> Path:
             f"{source} is a folder",
             expected="a file of weights",
             hint=f"{_again(options)} --to paddle, for the way back",
+        )
+    if source.name == WEIGHTS and source.with_name(CARD).is_file():
+        raise OptionError(
+            f"{source} is of a checkpoint already, whose {CARD} knows its classes and how it is built",
+            expected="weights of others",
+            hint=f"limbeck evaluate {shlex.quote(str(source.parent))} --images PHOTOS_IN_CLASS_FOLDERS",
         )
     with progress("converting", 3) as advance:
         digest = _digest(source)
@@ -164,21 +171,36 @@ def _class_names(given: tuple[str, ...], found: Conversion) -> tuple[str, ...]:
 
 
 def _names_in(file: Path) -> tuple[str, ...]:
-    """A JSON list or object of numbers, or lines; a number that counts the lines is no part of the name."""
-    text = file.read_text("utf-8")
+    """A JSON list, or object by number, or lines; a number that counts the lines is no part of the name."""
+    try:
+        text = file.read_text("utf-8-sig")
+        content = json.loads(text) if file.suffix == ".json" else None
+    except ValueError as error:
+        raise _no_names(file, str(error)) from error
     if file.suffix == ".json":
-        content = json.loads(text)
-        return tuple(map(str, content.values() if isinstance(content, dict) else content))
+        if isinstance(content, dict):
+            content = [content.get(str(number)) for number in range(len(content))]
+        if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+            raise _no_names(file, "it holds something else")
+        return tuple(content)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if all(re.match(rf"{number}[\s:,]", line) for number, line in enumerate(lines)):
         lines = [re.sub(r"^\d+[\s:,]+", "", line) for line in lines]
     return tuple(lines)
 
 
+def _no_names(file: Path, reason: str) -> OptionError:
+    return OptionError(
+        f"{file} is no file of class names: {reason}",
+        expected='a name a line; or in JSON ["cat", "dog"] or {"0": "cat", "1": "dog"}',
+        hint="--classes FILE, a name a line",
+    )
+
+
 def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
     name, classes = found.architecture.full_name, counted(found.classes, "class", "classes")
     head = f"with {classes}" if found.classes else "without a head"
-    console.print(f"{source.name}: {found.family}'s weights of {name} {head}", markup=False)
+    console.print(f"{shown(source.name)}: {found.family}'s weights of {name} {head}", markup=False)
     console.print(f"definition: {found.definition}'s", markup=False)
     console.print(f"used: {counted(len(found.weights), 'tensor')}", markup=False)
     for each, what in found.dropped.items():
@@ -196,23 +218,24 @@ def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
 
 
 def _to_paddle(options: Convert) -> Path:
+    if options.to not in _SPELLINGS:
+        raise unknown_name("--to", options.to, ("limbeck", *_SPELLINGS))
     folder, out = find(Path(options.source).expanduser()), Path(options.out).expanduser()
+    if out.suffix != SUFFIX:
+        raise OptionError(
+            f"--out {out}, with --to {options.to}",
+            expected=f"a file of Paddle's weights, which ends in {SUFFIX}",
+            hint=f"--out {shlex.quote(f'{out}{SUFFIX}')}",
+        )
     if options.architecture or options.classes:
         raise OptionError(
             f"--to {options.to} with {'--architecture' if options.architecture else '--classes'}",
             expected="a checkpoint, which knows its network and its classes",
             hint="the same line without it",
         )
-    card, weights = read_card(folder), read_weights(folder / WEIGHTS)
-    network = paddle.network_of(card.build_from())
-    if network is None:
-        raise CheckpointError(
-            f"{card.build_from().full_name} of {folder / CARD} is none of the reference's networks",
-            expected=", ".join(NETWORKS),
-            hint="--student with one of these names, to distil one that Paddle reads",
-        )
-    spelling = CLAS if options.to == "paddle" else DETECTION
-    tensors, left = paddle.respelt(network, spelling, weights)
+    spelling = _SPELLINGS[options.to]
+    network, dropout = _network(folder)
+    tensors, left = paddle.respelt(network, spelling, read_weights(folder / WEIGHTS))
     same = out.is_file() and _is_same(out, tensors)
     if out.exists() and not same:
         raise RunError(f"{out} is there", expected="a place for the file", hint="--out with another name")
@@ -222,11 +245,34 @@ def _to_paddle(options: Convert) -> Path:
     console.print(f"{folder}: {name}, {counted(len(tensors), 'tensor')} as {spelling} names them", markup=False)
     if left:
         console.print(f"left out: {', '.join(left)} (a detector's backbone has no head)", markup=False)
+    if dropout is not None:
+        console.print(f"note: its dropout is {dropout}: there, dropout_prob={dropout} builds it", markup=False)
     console.print(f"written: {out}" + (", as it was" if same else ""), markup=False)
     option = "Global.pretrained_model" if spelling == CLAS else "pretrain_weights"
     stem = out.with_suffix("") if spelling == CLAS else out
     console.print(f"next: {option}={stem} in {spelling}, or paddle.load('{out}')", markup=False)
     return out
+
+
+def _network(folder: Path) -> tuple[str, object]:
+    """The reference's network that a checkpoint is, and its dropout where the reference's default is another."""
+    architecture = read_card(folder).build_from()
+    network = paddle.network_of(architecture)
+    if network is None:
+        raise CheckpointError(
+            f"{architecture.full_name} of {folder / CARD} is none of the reference's networks",
+            expected=", ".join(NETWORKS),
+            hint="--student with one of these names, to distil one that Paddle reads",
+        )
+    own = paddle.arguments_of_its_own(network, architecture)
+    dropout = own.pop("drop_rate", None)
+    if own:
+        raise CheckpointError(
+            f"{folder} is no plain {NETWORKS[network].name}: it is built with {', '.join(own)}",
+            expected="the network as the reference has it",
+            hint="a student without --student-args",
+        )
+    return network, dropout
 
 
 def _is_same(out: Path, tensors: dict[str, Values]) -> bool:

@@ -93,6 +93,10 @@ def check(study: Study) -> None:
          "labelled photos that no run learns from, to measure all the runs by", "--eval LABELLED_TEST"),
         (not stored and study.base.views > 0, f"--teacher-norm batch with --views {study.base.views}",
          "answers that depend on one photo alone", "--views 0, or --teacher-norm frozen"),
+        (study.name != "teacher" and not study.base.teacher, "--teacher is missing",
+         "the teacher of all the runs", "--teacher T"),
+        (not study.base.student and not study.students, "--student is missing", "the student of all the runs",
+         "--student S" if study.name != "trade-off" else "--students A B"),
     ):  # fmt: skip
         if clash:
             raise OptionError(found, expected=expected, hint=hint)

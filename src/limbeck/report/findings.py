@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from limbeck.report.outcomes import Cell, Effect, Outcome, cells, effect, paired
+from limbeck.report.outcomes import Cell, Effect, Outcome, cells, contrast, effect, paired
 
 Verdict = Literal["holds", "fails", "open"]
 LITTLE = 0.25  # of the gain before
@@ -53,15 +53,14 @@ def _teacher(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
 
 def _full(ranked: Sequence[Cell], grid: Sequence[Cell]) -> Finding:
     """Whether the last step to a better teacher brings little of what the steps before it brought."""
-    before, last = effect(ranked[0], ranked[-2], grid), effect(ranked[-2], ranked[-1], grid)
+    first, second, best = ranked[0], ranked[-2], ranked[-1]
+    before, last = effect(first, second, grid), effect(second, best, grid)
+    beyond = contrast([(second, -1), (best, 1), (first, LITTLE), (second, -LITTLE)], grid)
     verdict: Verdict = "open"
-    if last.margin is not None and before.direction > 0:
-        little = LITTLE * before.gain
-        verdict = (
-            "holds" if last.gain + last.margin <= little else "fails" if last.gain - last.margin > little else "open"
-        )
+    if before.direction > 0:
+        verdict = _verdict(beyond, -1)
     told = (
-        f"From {ranked[-2].point} to {ranked[-1].point}, the two best teachers: {_numbers(last)}; the steps before "
+        f"From {second.point} to {best.point}, the two best teachers: {_numbers(last)}; the steps before "
         f"brought {_points(before.gain)}. A quarter of that is called little here."
     )
     return Finding("The best teacher adds little more: the student is full", verdict, told)
@@ -73,12 +72,13 @@ def _epochs(outcomes: Sequence[Outcome], measure: str) -> list[Finding]:
         return []
     found = [_compare("More epochs help", grid[0], grid[-1], grid, measure, 1)]
     if len(grid) > 2:
-        first, last = effect(grid[0], grid[1], grid), effect(grid[-2], grid[-1], grid)
-        rates = [_per(first, grid[1].x - grid[0].x), _per(last, grid[-1].x - grid[-2].x)]
-        less = Effect(rates[0].gain - rates[1].gain, _together(rates[0].margin, rates[1].margin))
+        early, late = grid[1].x - grid[0].x, grid[-1].x - grid[-2].x
+        first, last = effect(grid[0], grid[1], grid).gain / early, effect(grid[-2], grid[-1], grid).gain / late
+        weights = [(grid[0], -1 / early), (grid[1], 1 / early), (grid[-2], 1 / late), (grid[-1], -1 / late)]
+        less = contrast(weights, grid)
         told = (
-            f"An epoch more brings {_points(rates[0].gain)} between {grid[0].point} and {grid[1].point} epochs, and "
-            f"{_points(rates[1].gain)} between {grid[-2].point} and {grid[-1].point}"
+            f"An epoch more brings {_points(first)} between {grid[0].point} and {grid[1].point} epochs, and "
+            f"{_points(last)} between {grid[-2].point} and {grid[-1].point}"
         )
         found.append(Finding("The returns diminish", _verdict(less, 1), told + _noise(less)))
     return found
@@ -190,10 +190,6 @@ def _half_way(outcomes: Sequence[Outcome]) -> list[Cell]:
 
 def _per(found: Effect, amount: float) -> Effect:
     return Effect(found.gain / amount, None if found.margin is None else found.margin / amount)
-
-
-def _together(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else math.hypot(one, other)
 
 
 def _percent(share: float) -> str:

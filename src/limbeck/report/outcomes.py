@@ -92,12 +92,27 @@ def effect(low: Cell, high: Cell, every: Sequence[Cell]) -> Effect:
     >>> found.direction, round(found.gain, 2), round(found.margin, 3)
     (1, 0.1, 0.03)
     """
-    gain = high.mean - low.mean
+    return contrast([(low, -1.0), (high, 1.0)], every)
+
+
+def contrast(parts: Sequence[tuple[Cell, float]], every: Sequence[Cell]) -> Effect:
+    """A weighted sum of points: one that is named twice counts once, with both its weights.
+
+    >>> calm = [Cell("a", 1, (0.50, 0.51)), Cell("b", 2, (0.60, 0.61))]
+    >>> low, high = calm
+    >>> contrast([(low, -1), (high, 1), (high, 1)], calm).margin == contrast([(low, -1), (high, 2)], calm).margin
+    True
+    """
+    weights: dict[Cell, float] = {}
+    for cell, weight in parts:
+        weights[cell] = weights.get(cell, 0.0) + weight
+    gain = sum(weight * cell.mean for cell, weight in weights.items())
     freedom = sum(len(cell.values) - 1 for cell in every)
     if not freedom:
         return Effect(gain, None)
     spread = math.sqrt(sum((cell.spread or 0.0) ** 2 * (len(cell.values) - 1) for cell in every) / freedom)
-    return Effect(gain, _quantile(freedom) * spread * math.sqrt(1 / len(low.values) + 1 / len(high.values)))
+    share = math.sqrt(sum(weight**2 / len(cell.values) for cell, weight in weights.items()))
+    return Effect(gain, _quantile(freedom) * spread * share)
 
 
 def paired(before: Sequence[float], after: Sequence[float]) -> Effect:

@@ -88,8 +88,11 @@ def fit(
             if progress.done % plan.save_every == 0 or plan.ends_epoch(progress.done) or stop:
                 save()
             log.show(progress.done, finish=progress.done == plan.steps)
-            if stop and progress.done < plan.steps:
-                raise Interrupted(f"stopped after step {progress.done:,} of {plan.steps:,}; everything is saved")
+            if stop:
+                break
+        (stop,) = ranks.any(bool(stopping))  # one that came with the last evaluation, too
+        if stop:
+            raise Interrupted(f"stopped after step {progress.done:,} of {plan.steps:,}; everything is saved")
     ranks.share_buffers(shipped)
     return shipped
 
