@@ -20,7 +20,9 @@ from limbeck.cli import main
 from limbeck.commands import train as command
 from limbeck.commands.train_job import plan_of
 from limbeck.detection import DETECTORS
-from limbeck.errors import CheckpointError, LimbeckError, OptionError, RunError, UnknownName, UnsafeFile
+from limbeck.detection.loader import DetectionBatch
+from limbeck.detection.step import DetectionStep
+from limbeck.errors import CheckpointError, LimbeckError, NonFiniteLoss, OptionError, RunError, UnknownName, UnsafeFile
 from limbeck.recipes import TRAIN
 from limbeck.scenes.dataset import draw_boxes_dataset
 from limbeck.training import loop
@@ -171,6 +173,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     main(["train", "--out", str(tmp_path / "cut"), "--resume"])
     assert same(tmp_path / "cut", tmp_path / "whole")
     assert [r["step"] for r in read_metrics(tmp_path / "cut") if "loss" in r] == list(range(1, 7))
+
+
+def test_out_of_memory_takes_smaller_parts(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The toy has no norms: in parts it learns the same."""
+    given = {"epochs": 1, "val": "none"}
+    limbeck.train(**options(scenes, tmp_path / "whole", **given))
+    forward = DetectionStep.forward
+
+    def cramped(step: DetectionStep, batch: DetectionBatch) -> dict[str, torch.Tensor]:
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(step, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DetectionStep, "forward", cramped)
+        limbeck.train(**options(scenes, tmp_path / "parts", **given))
+    assert "out of memory: from here on 2 images at a time" in capsys.readouterr().out
+    whole, parts = weights(tmp_path / "whole", "student"), weights(tmp_path / "parts", "student")
+    assert all(torch.allclose(value, parts[name], rtol=1e-4, atol=1e-6) for name, value in whole.items())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLoss, match="images: ") as error:
+        limbeck.train(**options(scenes, tmp_path / "run", lr=1e30, warmup=0, epochs=9))
+    assert "lower --lr" in str(error.value)
+    assert (tmp_path / "run" / "nonfinite-0.txt").exists()
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def listed(names: Sequence[str]) -> tuple[Listing, list[Skipped]]:
 def _as_typed(name: str, path: str) -> str:
     """A path below where the user stands, when the user named it so; bytes that are no text are shown as \\udcXX.
 
-    >>> _as_typed("photos", f"{Path.cwd()}/photos/a.jpg"), _as_typed("/photos", "/photos/a.jpg")
+    >>> _as_typed("photos", f"{os.getcwd()}/photos/a.jpg"), _as_typed("/photos", "/photos/a.jpg")
     ('photos/a.jpg', '/photos/a.jpg')
     """
     if not (name.startswith(("~", os.sep)) or is_url(name) or is_url(path)):

@@ -55,9 +55,20 @@ def ssdlite_mobilenetv2_scratch_600e_coco() -> Train:
 
 
 def ssdlite() -> Train:
-    """SSDLite at 320 x 320 on a backbone of your choice, a distilled one for instance; 32 images a step, a cosine.
+    """SSDLite at 320 x 320 on a backbone of your choice, a distilled one for instance; 16 images a step, a cosine.
 
     >>> ssdlite().backbone
     'mobilenet_v3_large'
     """
-    return Train(recipe="ssdlite", detector="ssdlite", backbone="mobilenet_v3_large")
+    return replace(
+        Train(),
+        recipe="ssdlite",
+        detector="ssdlite",
+        backbone="mobilenet_v3_large",
+        epochs=100,
+        batch=16,
+        lr=0.03,
+        lr_batch=16,
+        clip=10.0,
+        warmup=100,
+    )
