@@ -106,6 +106,24 @@ def test_what_a_run_leaves(whole: Path) -> None:
     assert {"AP", "AP50", "APs", "AR100"} <= set(card["metrics"])
 
 
+def test_the_page_of_a_run(whole: Path) -> None:
+    page = (whole / "report.html").read_text()
+    card = json.loads((whole / "student" / "card.json").read_text())
+    assert all(f"<bdi>{name}</bdi>" in page for name in card["classes"])
+    for title in (
+        "Class by class",
+        "Losses of a detector",
+        "Precision over recall",
+        "The worst",
+        "The best",
+        "At random",
+    ):
+        assert title in page
+    assert page.count("data:image/jpeg;base64,") == 18
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
 def test_the_model_from_python(whole: Path, scenes: Path) -> None:
     loaded = limbeck.load(whole)
     photo = sorted((scenes / "images").glob("*.jpg"))[0]

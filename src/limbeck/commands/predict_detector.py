@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from limbeck.checkpoints.loaded_detector import LoadedDetector, Seen, load_detector
@@ -19,6 +19,7 @@ from limbeck.errors import OptionError
 from limbeck.files import write_atomically
 from limbeck.images.decode import Unreadable, decode
 from limbeck.records import Skipped
+from limbeck.report.detections_page import Marked, drawn
 
 _COLOURS = (
     "#e6194b",
@@ -113,17 +114,8 @@ def write_picture(folder: Path, seen: Seen, photo: Tensor, *, taken: int) -> Pat
 def picture(photo: Tensor, seen: Seen) -> Image.Image:
     """A photo, uint8 [3, H, W], with the boxes on it, each with its class and score."""
     image = Image.fromarray(np.ascontiguousarray(photo.permute(1, 2, 0).numpy()))
-    drawing = ImageDraw.Draw(image)
-    thick = max(2, round(max(image.size) / 300))
     rows = zip(seen.boxes.tolist(), seen.scores.tolist(), seen.labels.tolist(), strict=True)
-    for box, score, label in reversed(list(rows)):  # the surest on top
-        colour = _COLOURS[label % len(_COLOURS)]
-        drawing.rectangle(box, outline=colour, width=thick)
-        text = f"{seen.classes[label]} {score:.2f}"
-        left, top = box[0], max(0.0, box[1] - 12)
-        drawing.rectangle(drawing.textbbox((left, top), text), fill=colour)
-        drawing.text((left, top), text, fill="white")
-    return image
+    return drawn(image, [Marked(box, label, f"{seen.classes[label]} {score:.2f}") for box, score, label in rows])
 
 
 def _line(seen: Seen) -> str:

@@ -17,6 +17,7 @@ from limbeck.commands.finish import is_best
 from limbeck.commands.train_checks import FIELDS, validate
 from limbeck.commands.train_job import TrainJob, prepare
 from limbeck.commands.train_measure import measure, tell, write_classes
+from limbeck.commands.train_report import report
 from limbeck.console import console, duration
 from limbeck.detection.coco_metric import CocoMetric
 from limbeck.errors import Interrupted, LimbeckError, OptionError, RunError, counted, unknown_name
@@ -212,8 +213,12 @@ class Fitting:
         if job.ranks.first and self.metric is not None:
             write_classes(job.run / "classes.csv", self.metric.per_class())
             tell(self.metric)
+            page = report(job, self.metric, job.val)
             steps = read_detector_card(job.run / "student").provenance["steps"]
-            console.print(f"student {job.run / 'student'}, the best of all evaluations: step {steps:,}", markup=False)
+            console.print(
+                f"student {job.run / 'student'}, the best of all evaluations: step {steps:,}; report {page}",
+                markup=False,
+            )
 
 
 _TOLD_ELSEWHERE = ("data", "out", "resume", "config", "recipe")
