@@ -16,9 +16,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import limbeck
+from limbeck.checkpoints.pixels import pixels_of
 from limbeck.cli import main
 from limbeck.commands import train as command
+from limbeck.commands.export_detector import compared
 from limbeck.commands.train_job import plan_of
+from limbeck.deploy.onnx_detector import answers, write_detector
 from limbeck.detection import DETECTORS
 from limbeck.detection.loader import DetectionBatch
 from limbeck.detection.step import DetectionStep
@@ -122,6 +125,24 @@ def test_the_page_of_a_run(whole: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 18
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_file_for_onnxruntime_finds_the_same(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    loaded = limbeck.load(whole)
+    photo = sorted((scenes / "images").glob("*.jpg"))[0]
+    batch = loaded.preprocess([loaded.view(pixels_of(photo))])
+    pixels = batch.normalised(loaded.look.mean, loaded.look.std).contiguous()
+    write_detector(loaded.model, pixels, batch.frames, tmp_path / "found.onnx", {})
+    (found,) = answers(tmp_path / "found.onnx", [(pixels, batch.frames)])
+    own = loaded.find(batch)
+    assert torch.equal(found.counts, own.counts)
+    assert torch.allclose(found.scores, own.scores, atol=1e-5)
+    total, same, apart = compared(own, own)
+    assert (total, apart) == (same, 0.0)
+    with pytest.raises(OptionError, match="no photos are named"):
+        limbeck.export(whole, tmp_path / "other.onnx")
 
 
 def test_the_model_from_python(whole: Path, scenes: Path) -> None:
