@@ -85,8 +85,12 @@ class Interrupted(LimbeckError):
     told = True  # False where another process of the same run tells it
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "", option: str = "") -> UnknownName:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, hint: str = "", option: str = "", otherwise: str = ""
+) -> UnknownName:
     """The error for a name that is not in a table, with the nearest names that are; `option` takes such names.
+
+    `otherwise` is what is expected where no name is near.
 
     >>> print(unknown_name("loss", "JSS", ["js", "kl"]))
     unknown loss 'JSS'
@@ -96,7 +100,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "", 
     near = nearest(name, names) or (names if len(names) <= 12 else [])
     if option and not hint:
         hint = f"{option} {(near or names)[0]}"
-    return UnknownName(f"unknown {kind} '{name}'", expected=", ".join(near), hint=hint)
+    return UnknownName(f"unknown {kind} '{name}'", expected=", ".join(near) or otherwise, hint=hint)
 
 
 def nearest(name: str, known: Iterable[str], most: int = 5) -> list[str]:

@@ -54,3 +54,9 @@ def test_folders_without_a_class_are_listed_with_the_nearest_names() -> None:
     assert "2 of 3 folders" in str(error.value)
     assert "dgo" in str(error.value)
     assert "dog" in str(error.value)
+
+
+def test_all_classes_are_told_beside_the_nearest() -> None:
+    with pytest.raises(ImagesError) as error:
+        match_folders(["red", "dgo"], ["bird", "cat", "dog"])
+    assert error.value.expected == "folders named as the 3 classes: dog, bird, cat"

@@ -117,7 +117,8 @@ def test_weights_of_another_model(labelled: Path, tmp_path: Path) -> None:
         ({"val": 1.5}, "--val is 1.5", "--val 0.1"),
         ({"epochs": 0}, "--epochs is 0", "--epochs 30"),
         ({"label_columns": ("a",)}, "--label-columns is a", "leave --label-columns out"),
-        ({"fix_size": 48, "colour": "jitter"}, "--test-view with --colour jitter", "--colour none"),
+        ({"fix_size": 48, "colour": "jitter"}, "--fix-size 48 with --colour jitter", "--colour none"),
+        ({"label_columns": ("a", "b")}, "--label-columns a b", "--labels FILE.csv"),
     ],
     ids=str,
 )

@@ -113,6 +113,7 @@ def test_each_class_gives_its_share(labels: Labels) -> None:
         key.tobytes() for key in held.photos.keys
     }
     assert MOST == 2000
+    assert min(hold_out_each(labels, 0.95)[0].counts()) == 1  # something of each class is left to learn from
 
 
 def test_a_class_of_copies_elsewhere_is_told(labels: Labels) -> None:

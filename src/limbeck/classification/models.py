@@ -306,7 +306,8 @@ def _split(name: str) -> tuple[str, str]:
         return builder, local
     known = [*BACKBONES, *timm_names(), *(f"torchvision/{other}" for other in _torchvision_names())]
     hint = f"torchvision/{base}" if base in _torchvision_names() else "limbeck models PATTERN"
-    raise unknown_name("model", name.removeprefix("timm/"), known, hint=hint)
+    otherwise = "a model that `limbeck models` lists, or the folder of a run or checkpoint"
+    raise unknown_name("model", name.removeprefix("timm/"), known, hint=hint, otherwise=otherwise)
 
 
 def _torchvision_names() -> list[str]:

@@ -89,7 +89,7 @@ def match_folders(folders: Iterable[str], classes: Sequence[str], *, otherwise: 
     lost = [name for name in names if name not in found]
     if lost:
         near = [match for name in lost[:5] for match in get_close_matches(name, classes, n=1, cutoff=0.5)]
-        proper = list(dict.fromkeys(near)) or list(classes)
+        proper = list(dict.fromkeys([*near, *classes]))
         raise ImagesError(
             f"{len(lost)} of {counted(len(names), 'folder')} called after no class: {_some(lost)}",
             expected=f"folders named as the {len(classes)} classes: {_some(proper)}",

@@ -45,8 +45,13 @@ def write_onnx(model: nn.Module, example: Tensor, file: Path, about: Mapping[str
         ) from error
     assert program is not None
     program.model.metadata_props.update(about)
-    with replacing(file) as temporary:
-        program.save(str(temporary), external_data=False)
+    try:
+        with replacing(file) as temporary:
+            program.save(str(temporary), external_data=False)
+    except OSError as error:
+        raise OptionError(
+            f"{file} cannot be written: {error.strerror or error}", expected="a writable folder", hint="another --onnx"
+        ) from error
 
 
 def answers(file: Path, images: Tensor) -> npt.NDArray[np.float32]:

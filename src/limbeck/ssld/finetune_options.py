@@ -177,14 +177,12 @@ def in_its_words(error: LimbeckError, fix_size: int = 0) -> LimbeckError:
     too large
       try:      --size 224
     """
-    names = _HINTS | ({"--student-size": "--fix-size"} if fix_size else {})
+    names = _HINTS | ({"--student-size": "--fix-size", "--test-view": f"--fix-size {fix_size}"} if fix_size else {})
     pattern = re.compile("|".join(rf"{re.escape(name)}(?![\\w-])" for name in names))
 
     def renamed(text: str) -> str:
-        text = text.replace("--teacher-weights FILE, or ", "").replace(
-            "`limbeck distill` made", "`limbeck finetune` made"
-        )
-        text = text.replace("limbeck distill --out RUN", "limbeck finetune --out RUN")
+        for theirs, ours in _SENTENCES.items():
+            text = text.replace(theirs, ours)
         return pattern.sub(lambda found: names[found[0]], text)
 
     hint = renamed(error.hint)

@@ -37,7 +37,7 @@ def hold_out_each(labels: Labels, share: float) -> tuple[Labels, Labels]:
                 expected="two photos or more of each class, or no share that is held out",
                 hint="more photos of it; --eval FOLDER with other labelled photos; or --probe 0 to measure nothing",
             )
-        chosen.append(own[: max(1, round(share * len(own)))])
+        chosen.append(own[: min(max(1, round(share * len(own))), len(own) - 1)])
     held = np.isin(drawn, np.concatenate(chosen))
     lost = set(truth.tolist()) - set(truth[~held].tolist())
     if lost:

@@ -26,9 +26,9 @@ class Distill:
     images: tuple[str, ...] = ()
     """Folders, files, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     teacher: str = ""
-    """timm name, hf-hub:ORG/NAME, torchvision/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
+    """A name of `limbeck models`, hf-hub:ORG/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
     student: str = ""
-    """timm name, or a limbeck run or checkpoint to go on from."""
+    """A name of `limbeck models`, or a run or checkpoint to go on from."""
     out: str = ""
     """The run folder: student/, last/, config.json, metrics.jsonl, skipped.csv, report.html."""
 
@@ -357,6 +357,8 @@ def _clashes(options: Distill) -> tuple[Check, ...]:
         (options.tune == "head" and bool(options.layer_rates),
          f"--tune head with --layer-rates {as_typed(options.layer_rates)}",
          "a backbone that learns, or none of it", "--tune all, or leave --layer-rates out"),
+        (labelled and len(options.label_columns) == 2 and not options.labels,
+         typed("label_columns", options.label_columns), "the file that has these columns", "--labels FILE.csv"),
         *((not labelled and getattr(options, name) != OPTIONS[name].default,
            f"{typed(name, getattr(options, name))} with --loss {options.loss}", "true labels",
            "limbeck finetune learns from labels") for name in _LABELS_ONLY),

@@ -18,7 +18,7 @@ class Select:
     gallery: tuple[str, ...] = ()
     """Folders, files, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     teacher: str = ""
-    """timm name, hf-hub:ORG/NAME, torchvision/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
+    """A name of `limbeck models`, hf-hub:ORG/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
     out: str = ""
     """The folder of the selection: manifest.arrow, selected.parquet, select.html."""
     exclude: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ class Teach:
     images: tuple[str, ...] = ()
     """Folders, files, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     teacher: str = ""
-    """timm name, hf-hub:ORG/NAME, torchvision/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
+    """A name of `limbeck models`, hf-hub:ORG/NAME, a limbeck run or checkpoint, an .onnx file; or several: a,b."""
     views: int = 0
     """Views of each image whose soft labels are made."""
     out: str = ""
