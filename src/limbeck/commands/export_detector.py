@@ -50,9 +50,9 @@ def export_detector(path: str, file: Path, images: tuple[str, ...], opset: int) 
     )
     height, width = inputs[0].shape[2:]
     console.print(
-        f"{file}: {file.stat().st_size / 1e6:.1f} MB, opset {opset}, "
-        f"inputs images float32 [1, 3, {height}, {width}] and frames float32 [1, 4] (height and width of the image in the input, then its own), "
-        "outputs boxes, scores, labels, counts",
+        f"{file}: {file.stat().st_size / 1e6:.1f} MB, opset {opset}, inputs images float32 [1, 3, {height}, {width}] "
+        "and frames float32 [1, 4] (height and width of the image in the input, then its own), outputs boxes, "
+        "scores, labels, counts",
         markup=False,
     )
     console.print(
