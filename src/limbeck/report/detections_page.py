@@ -18,7 +18,7 @@ from limbeck.report.templates import fill
 HUES = "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000", "#000075"
 _CURVES = 12
 _SIDE = 420
-_INCHES = (3.2, 2.4)
+_INCHES = (5.6, 2.9)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _precision(each: FoundClass, number: int) -> str:
     assert each.recall is not None
     assert each.precision is not None
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "limbeck", "font.size": 9}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "limbeck", "font.size": 10}):
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.subplots()
         axes.plot(each.recall, each.precision, color=COLOURS["accent"], linewidth=1.8)
