@@ -57,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         )
         draw_boxes_dataset(root / "LABELLED", 48, seed=4, size=64, workers=1, shown=False)
-        main(["train", "ssdlite", "--data", "LABELLED", "--backbone", "test_resnet", "--out", "detector", *TRAIN])
+        main(["train", "ssdlite", "--data", "LABELLED", "--backbone", "test_resnet", "--out", "found", *TRAIN])
         ImageSet.open("PHOTOS", workers=0, shown=False).save("clean.arrow")
         main(["select", "--gallery", "PHOTOS", "--teacher", "teacher", "--out", "SET", *SELECT])
     finally:

@@ -109,6 +109,7 @@ def run(options: Evaluate) -> dict[str, float]:
             workers=options.workers,
             device=options.device,
         )
+    find(options.run)  # which says what a checkpoint is
     if not options.images:
         raise OptionError("--images is missing", expected="photos, or folders of them", hint="--images FOLDER")
     loaded = load(options.run, device=options.device)
