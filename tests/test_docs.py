@@ -11,12 +11,13 @@ import pytest
 
 from limbeck.cli import main
 from limbeck.images.imageset import ImageSet
-from limbeck.scenes.dataset import draw_dataset
+from limbeck.scenes.dataset import draw_boxes_dataset, draw_dataset
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 MAKE = {"make demo", "make test"}  # what continuous integration types itself
 QUICK = ["--epochs", "1", "--batch", "16", "--student-size", "32", "--no-check-teacher", "--workers", "0"]
+TRAIN = ["--size", "64", "--epochs", "1", "--batch", "8", "--workers", "0", "--device", "cpu"]
 SELECT = ["--no-check-teacher", "--workers", "0"]
 
 
@@ -55,6 +56,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *QUICK,
             ]
         )
+        draw_boxes_dataset(root / "LABELLED", 48, seed=4, size=64, workers=1, shown=False)
+        main(["train", "ssdlite", "--data", "LABELLED", "--backbone", "test_resnet", "--out", "found", *TRAIN])
         ImageSet.open("PHOTOS", workers=0, shown=False).save("clean.arrow")
         main(["select", "--gallery", "PHOTOS", "--teacher", "teacher", "--out", "SET", *SELECT])
     finally:
@@ -70,6 +73,8 @@ def concrete(command: str) -> list[str]:
     words = [small.get(word, word) for word in shlex.split(command)]
     if {"distill", "study"} & set(words) and "--help" not in words and "--resume" not in words:
         words += QUICK
+    if "train" in words and "--help" not in words and "--resume" not in words:
+        words += [*TRAIN, *(() if "--backbone" in words else ("--backbone", "test_resnet"))]
     if "select" in words and "--help" not in words:
         words += SELECT
     return words

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limbeck.checkpoints.backbone import backbone
-    from limbeck.checkpoints.loaded import load
+    from limbeck.checkpoints.opening import load
     from limbeck.commands.convert import convert
     from limbeck.commands.demo import demo
     from limbeck.commands.distill import distill
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from limbeck.commands.select import select
     from limbeck.commands.study import study
     from limbeck.commands.teach import teach
+    from limbeck.commands.train import train
     from limbeck.recipes.published import recipes
 
 __all__ = [
@@ -42,13 +43,14 @@ __all__ = [
     "select",
     "study",
     "teach",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # imported on use: `import limbeck` and `limbeck --help` stay quick
     if name == "load":
-        return import_module("limbeck.checkpoints.loaded").load
+        return import_module("limbeck.checkpoints.opening").load
     if name == "backbone":
         return import_module("limbeck.checkpoints.backbone").backbone
     if name == "recipes":

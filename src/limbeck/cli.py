@@ -21,6 +21,7 @@ class Command:
     run: str
     about: str
     start: str = ""  # what makes the defaults from --recipe, --config and the run of --resume
+    recipe_first: bool = False  # the recipe is the first word, not an option
 
 
 COMMANDS = {
@@ -35,6 +36,13 @@ COMMANDS = {
         "limbeck.commands.finetune:run",
         "go on with a model on labelled photos, of the same classes or of your own",
         start="limbeck.commands.finetune:starting_options",
+    ),
+    "train": Command(
+        "limbeck.training.train_options:Train",
+        "limbeck.commands.train:run",
+        "a detector from photos with boxes",
+        start="limbeck.commands.train:starting_options",
+        recipe_first=True,
     ),
     "teach": Command(
         "limbeck.ssld.teach_options:Teach",
@@ -121,7 +129,7 @@ def dispatch(arguments: list[str]) -> None:
     if verb not in COMMANDS:
         raise unknown_name("command", verb, COMMANDS, hint="limbeck --help")
     command = COMMANDS[verb]
-    default = _starting_point(command.start, rest) if command.start and not set(HELP) & set(rest) else None
+    default = _starting_point(command, rest) if command.start and not set(HELP) & set(rest) else None
     chosen = tyro.cli(
         _attribute(command.options),
         prog=f"limbeck {verb}",
@@ -138,10 +146,13 @@ def usage() -> str:
     return "\n".join([*lines, "", "limbeck COMMAND --help lists the options of a command."])
 
 
-def _starting_point(start: str, arguments: list[str]) -> Any:
+def _starting_point(command: Command, arguments: list[str]) -> Any:
     """The options of --recipe, --config or the run of --resume, which the other options of the line then change."""
     resumed = _value("--out", arguments) if "--resume" in arguments else ""
-    return _attribute(start)(_value("--recipe", arguments), _value("--config", arguments), resumed)
+    recipe = _value("--recipe", arguments)
+    if command.recipe_first:
+        recipe = next((word for word in arguments[:1] if not word.startswith("-")), "")
+    return _attribute(command.start)(recipe, _value("--config", arguments), resumed)
 
 
 def _value(flag: str, arguments: list[str]) -> str:

@@ -106,8 +106,13 @@ def versions() -> dict[str, str]:
 
 def save(folder: str | Path, model: nn.Module, card: Card) -> None:
     """Writes a checkpoint; what was there stays whole until the new one is."""
+    save_as(folder, model, card.to_dict())
+
+
+def save_as(folder: str | Path, model: nn.Module, card: Mapping[str, Any]) -> None:
+    """Writes weights and the content of a card."""
     weights = safetensors.torch.save(_own_memory(model.state_dict()), metadata={"format": "pt"})
-    text = json.dumps(card.to_dict(), indent=2, ensure_ascii=False)
+    text = json.dumps(card, indent=2, ensure_ascii=False)
     write_atomically(Path(folder) / WEIGHTS, weights)
     write_atomically(Path(folder) / CARD, text.encode())
 
@@ -116,9 +121,16 @@ def read_card(path: str | Path) -> Card:
     """The card of a run or checkpoint."""
     file = find(path) / CARD
     try:
-        card = Card.from_dict(json.loads(file.read_text("utf-8")))
+        content = json.loads(file.read_text("utf-8"))
+        if content.get("task"):
+            raise CheckpointError(
+                f"{file.parent} is a model for {content['task']}",
+                expected="a classifier",
+                hint=f"limbeck evaluate {path} --data LABELLED, or limbeck predict {path} PHOTO...",
+            )
+        card = Card.from_dict(content)
         refuse_tricks(card.build_from(), file)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{file} is no card: {error}", expected="the card.json of a limbeck checkpoint", hint=_MAKE
         ) from error

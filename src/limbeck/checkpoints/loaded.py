@@ -1,20 +1,18 @@
 """A checkpoint, ready to answer."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from limbeck.checkpoints.card import WEIGHTS, Card, find, read_card
+from limbeck.checkpoints.pixels import device_named, many, pixels_of
 from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.errors import CheckpointError, ImagesError, OptionError
-from limbeck.images.decode import Unreadable, decode
+from limbeck.errors import CheckpointError, ImagesError
+from limbeck.images.decode import Unreadable
 from limbeck.images.prepare import centre_view, to_input
 from limbeck.records import Preprocess, Skipped
 
@@ -53,7 +51,7 @@ class Loaded:
         An unreadable image is an error, unless a list is given that takes it.
         """
         predictions: list[Prediction] = []
-        for views, names in _batches(self.preprocess, _many(images), batch, skipped):
+        for views, names in _batches(self.preprocess, many(images), batch, skipped):
             best = self.log_probabilities(views).exp().topk(min(top, len(self.classes)), dim=1)
             for name, values, indices in zip(names, best.values.tolist(), best.indices.tolist(), strict=True):
                 predictions.append(Prediction(name, tuple(self.classes[i] for i in indices), tuple(values)))
@@ -87,25 +85,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
     card = read_card(folder)
     model = card.build_from().build()
     fit_weights(model, read_weights(folder / WEIGHTS), str(folder))
-    return Loaded(model.eval().to(_device(device)), tuple(card.classes), card.preprocess, card)
-
-
-def _device(name: str) -> torch.device:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "auto": True}
-    if not there.get(name.partition(":")[0]):
-        known = ", ".join(each for each, available in there.items() if available)
-        raise OptionError(f"device '{name}': there is none on this machine", expected=known, hint="--device auto")
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _many(images: Any) -> Sequence[Any]:
-    if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
-        return [images]
-    return list(images)
+    return Loaded(model.eval().to(device_named(device)), tuple(card.classes), card.preprocess, card)
 
 
 def _batches(
@@ -116,7 +96,7 @@ def _batches(
     for number, image in enumerate(images):
         name = str(image) if isinstance(image, str | Path) else f"image {number}"
         try:
-            views.append(centre_view(preprocess, _pixels(image)))
+            views.append(centre_view(preprocess, pixels_of(image)))
             names.append(name)
         except (Unreadable, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -130,35 +110,3 @@ def _batches(
             views, names = [], []
     if views:
         yield torch.stack(views), names
-
-
-def _pixels(image: Any) -> Tensor:
-    """uint8 [3, H, W] of whatever shows a picture."""
-    if isinstance(image, str | Path):
-        return decode(Path(image).read_bytes())
-    if isinstance(image, bytes):
-        return decode(image)
-    if isinstance(image, Image.Image):
-        return decode(_png(image))
-    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
-        grey = image if image.ndim == 3 else image[:, :, None]
-        if grey.shape[2] in (1, 3, 4):
-            colours = np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey[:, :, :3]
-            return torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
-    found = (
-        f"an array of {image.dtype}, {image.shape}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
-    )
-    raise ImagesError(
-        f"{found} is no image",
-        expected="a path, bytes, a PIL image, or a uint8 array (height, width, 3)",
-        hint="its path",
-    )
-
-
-def _png(image: Image.Image) -> bytes:
-    # through the one decoder: it knows turned, 16-bit, palette and alpha images
-    upright = ImageOps.exif_transpose(image)
-    stream = io.BytesIO()
-    keeps = upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-    (upright if keeps else upright.convert("RGB")).save(stream, format="PNG", compress_level=0)
-    return stream.getvalue()

@@ -1,4 +1,4 @@
-"""limbeck evaluate: how often a run is right, or agrees with its teacher."""
+"""limbeck evaluate: how often a run is right, agrees with its teacher, or finds what is there."""
 
 import shlex
 from collections.abc import Iterable
@@ -10,9 +10,11 @@ import torch
 from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.card import find
+from limbeck.checkpoints.detector_card import is_detector
 from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.classification.metrics import Accuracy, Agreement
 from limbeck.classification.names import find_classes, match_folders, numbered
+from limbeck.commands.evaluate_detector import evaluate_detector
 from limbeck.console import console, errors, progress
 from limbeck.divergence import js
 from limbeck.errors import ImagesError, LimbeckError, OptionError, counted
@@ -28,13 +30,24 @@ _TOLD = 5
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Top-1 and top-5 where the photos lie in class folders, else agreement with the run's teacher."""
+    """Top-1 and top-5 on class folders, else agreement with the run's teacher; of a detector COCO's numbers."""
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """A run, or a checkpoint folder."""
-    images: tuple[str, ...]
+    images: tuple[str, ...] = ()
     """Photos: folders (one a class, for top-1), files, lists, archives."""
-    batch: int = 64
+    data: tuple[str, ...] = ()
+    """For a detector: photos with boxes, as COCO json, Pascal VOC xml or YOLO txt."""
+    split: str = ""
+    """For a detector: the split of --data (default: all of it)."""
+    format: str = ""
+    """For a detector: coco, voc or yolo, where --data holds several."""
+    results: str = ""
+    """For a detector: a file for its detections in COCO's result form."""
+    skip_bad: bool = False
+    """For a detector: go on without labels and images that have something wrong with them."""
+    batch: int = 0
+    """Photos at once (0: 64, or 8 for a detector)."""
     workers: int = -1
     """Processes that read photos (-1: the cores, at most 8; 0: none)."""
     device: str = "auto"
@@ -47,21 +60,58 @@ class Evaluate:
 
 def evaluate(
     path: str | Path,
-    images: str | Path | Iterable[str | Path],
+    images: str | Path | Iterable[str | Path] = (),
     *,
-    batch: int = 64,
+    data: str | Path | Iterable[str | Path] = (),
+    split: str = "",
+    format: str = "",
+    results: str | Path = "",
+    skip_bad: bool = False,
+    batch: int = 0,
     workers: int = -1,
     device: str = "auto",
     teacher: str = "",
     teacher_weights: str = "",
 ) -> dict[str, float]:
-    """Top-1 and top-5 where the photos lie in class folders, else agreement with a teacher; printed and returned."""
-    named = [images] if isinstance(images, str | Path) else list(images)
-    sources = tuple(str(source) for source in named)
-    return run(Evaluate(str(path), sources, batch, workers, device, teacher, teacher_weights))
+    """Top-1 and top-5 on class folders, else agreement with a teacher; of a detector COCO's numbers on `data`."""
+    options = Evaluate(
+        str(path),
+        _typed(images),
+        data=_typed(data),
+        split=split,
+        format=format,
+        results=str(results),
+        skip_bad=skip_bad,
+        batch=batch,
+        workers=workers,
+        device=device,
+        teacher=teacher,
+        teacher_weights=teacher_weights,
+    )
+    return run(options)
+
+
+def _typed(sources: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
+    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    return tuple(str(source) for source in named)
 
 
 def run(options: Evaluate) -> dict[str, float]:
+    if is_detector(options.run):
+        return evaluate_detector(
+            options.run,
+            options.data or options.images,
+            split=options.split,
+            format=options.format,
+            results=options.results,
+            skip_bad=options.skip_bad,
+            batch=options.batch or 8,
+            workers=options.workers,
+            device=options.device,
+        )
+    find(options.run)  # which says what a checkpoint is
+    if not options.images:
+        raise OptionError("--images is missing", expected="photos, or folders of them", hint="--images FOLDER")
     loaded = load(options.run, device=options.device)
     workers = reading_workers(options.workers, 1)
     images = ImageSet.open(list(options.images), workers=workers)
@@ -73,7 +123,7 @@ def run(options: Evaluate) -> dict[str, float]:
         )
     truth = _labels(images, loaded.classes, options.teacher != "")
     teacher = _teacher(options, loaded) if truth is None or options.teacher else None
-    numbers = _measure(loaded, images, truth, teacher, options.batch, workers)
+    numbers = _measure(loaded, images, truth, teacher, options.batch or 64, workers)
     for name, value in numbers.items():
         console.print(f"{name:<10} {value:.4f}" if isinstance(value, float) else f"{name:<10} {value:,}", markup=False)
     console.print(f"next: limbeck predict {options.run} PHOTO...", markup=False)

@@ -12,7 +12,9 @@ import torch
 from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.card import find
+from limbeck.checkpoints.detector_card import is_detector
 from limbeck.checkpoints.loaded import Loaded, load
+from limbeck.commands.export_detector import ExportedDetector, drifts, export_detector
 from limbeck.console import console, errors
 from limbeck.deploy.onnx_file import OPSET, answers, needed, write_onnx
 from limbeck.errors import ImagesError, OptionError, RunError
@@ -35,7 +37,7 @@ class Export:
     images: tuple[str, ...] = ()
     """Photos to compare on (default: those of the run)."""
     tolerance: float = 1e-4
-    """Largest difference of logits that is no drift, as a share of the largest logit."""
+    """Largest difference of logits that is no drift, as a share of the largest logit; of a detector, of scores."""
     opset: int = OPSET
 
 
@@ -51,19 +53,19 @@ class Exported:
 
 def export(
     path: str | Path, onnx: str | Path, *, images: str | Path | tuple[str, ...] = (), tolerance: float = 1e-4
-) -> Exported:
+) -> Exported | ExportedDetector:
     """A run as an ONNX file, compared with PyTorch on photos; more than `tolerance` apart is an error."""
     sources = (str(images),) if isinstance(images, str | Path) else tuple(images)
     options = Export(str(path), str(onnx), sources, tolerance)
     exported = write(options)
-    if exported.difference > tolerance:
+    if _drifts(exported, tolerance):
         raise drift(options, exported)
     return exported
 
 
-def run(options: Export) -> Exported:
+def run(options: Export) -> Exported | ExportedDetector:
     exported = write(options)
-    if exported.difference > options.tolerance:
+    if _drifts(exported, options.tolerance):
         errors.print("error: ", style="bold red", end="")
         errors.print(str(drift(options, exported)), markup=False)
         sys.exit(1)
@@ -71,12 +73,20 @@ def run(options: Export) -> Exported:
     return exported
 
 
-def write(options: Export) -> Exported:
+def _drifts(exported: Exported | ExportedDetector, tolerance: float) -> bool:
+    if isinstance(exported, ExportedDetector):
+        return drifts(exported, tolerance)
+    return exported.difference > tolerance
+
+
+def write(options: Export) -> Exported | ExportedDetector:
     """Export, then ask both about the same photos, all at once and one alone."""
     needed()
     file = Path(options.onnx).expanduser()
     if file.suffix != ".onnx" or file.is_dir():
         raise OptionError(f"--onnx {file}", expected="a file that ends in .onnx", hint="--onnx student.onnx")
+    if is_detector(options.run):
+        return export_detector(options.run, file, options.images, options.opset)
     loaded = load(options.run)
     views = photos_of(options, loaded)
     look = loaded.preprocess
@@ -130,7 +140,14 @@ def photos_of(options: Export, loaded: Loaded) -> torch.Tensor:
     return found
 
 
-def drift(options: Export, exported: Exported) -> RunError:
+def drift(options: Export, exported: Exported | ExportedDetector) -> RunError:
+    if isinstance(exported, ExportedDetector):
+        return RunError(
+            f"{exported.file} drifts: {exported.same:,} of {exported.found:,} boxes are the same, "
+            f"their scores up to {exported.difference:.1e} apart",
+            expected=f"99 % of the boxes, and scores at most {options.tolerance:.1e} apart",
+            hint="another --opset, or --tolerance where that is near enough",
+        )
     return RunError(
         f"{exported.file} drifts: its answers differ by {exported.difference:.1e} of the largest logit",
         expected=f"at most {options.tolerance:.1e}",

@@ -54,13 +54,13 @@ def ship(job: Job, model: nn.Module, done: int, numbers: dict[str, Any]) -> None
         job.student.ship(job.run / folder, model, job.classes, provenance, numbers)
 
 
-def is_best(history: Sequence[Mapping[str, Any]], done: int, top1: float) -> bool:
+def is_best(history: Sequence[Mapping[str, Any]], done: int, value: float, name: str = "top1") -> bool:
     """Whether no evaluation before this one was better; of equals the later one counts.
 
     >>> is_best([{"step": 1, "top1": 0.5}, {"step": 2, "top1": 0.7}], 3, 0.6)
     False
     """
-    return all(top1 >= record["top1"] for record in history if "top1" in record and record["step"] < done)
+    return all(value >= record[name] for record in history if name in record and record["step"] < done)
 
 
 def finish(job: Job, model: nn.Module, report: Report, compare: Compare | None = None) -> None:

@@ -1,27 +1,23 @@
 """limbeck predict: the top answers of a run to some photos."""
 
 import json as json_module
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from torch import Tensor
 from tyro.conf import Positional, arg
 
+from limbeck.checkpoints.detector_card import is_detector
 from limbeck.checkpoints.loaded import Loaded, Prediction, load
+from limbeck.checkpoints.loaded_detector import Seen
+from limbeck.commands.photo_listing import Listing, aside, listed
+from limbeck.commands.predict_detector import predict_detector
 from limbeck.console import console, errors, progress
 from limbeck.errors import ImagesError
-from limbeck.images.cache import cache_root
-from limbeck.images.manifest import label
-from limbeck.images.places import Found, is_url, read_found
 from limbeck.images.reader import evaluation_batches
-from limbeck.images.sources import Search, find
 from limbeck.records import Skipped
 from limbeck.ssld.devices import reading_workers
 
@@ -41,29 +37,14 @@ class Predict:
     """Print JSON instead of lines: {file, answers} for a photo, then {path, error} for what cannot be read."""
     top: int = 5
     """Answers for each photo."""
+    score: float = 0.3
+    """For a detector: boxes of at least this score."""
+    pictures: str = ""
+    """For a detector: a folder for the photos with boxes drawn on them."""
+    results: str = ""
+    """For a detector: a file for the boxes in COCO's result form, image_id being the file's name."""
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Files as they were found, for the reader: they are decoded once, and nothing is kept of them."""
-
-    names: Sequence[str]
-    found: Sequence[Found]
-
-    @property
-    def keys(self) -> None:
-        return None
-
-    def __len__(self) -> int:
-        return len(self.found)
-
-    def path(self, index: int) -> str:
-        return self.names[index]
-
-    def read(self, index: int) -> bytes:
-        return read_found(self.found[index])[0]
 
 
 def predict(
@@ -72,18 +53,25 @@ def predict(
     *,
     json: bool = False,
     top: int = 5,
+    score: float = 0.3,
+    pictures: str | Path = "",
+    results: str | Path = "",
     device: str = "auto",
-) -> list[Prediction]:
-    """The top answers of a run to photos, printed and returned; an error when none of them can be read."""
-    named = [files] if isinstance(files, str | Path) else list(files)
-    options = Predict(str(path), tuple(str(file) for file in named), json=json, top=top, device=device)
+) -> list[Prediction] | list[Seen]:
+    """The top answers of a run to photos, or what a detector finds, printed and returned.
+
+    An error when none of them can be read; `score`, `pictures` and `results` are for detectors.
+    """
+    named = tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
+    shown = {"score": score, "pictures": str(pictures), "results": str(results)}
+    options = Predict(str(path), named, json=json, top=top, device=device, **shown)  # type: ignore[arg-type]
     predictions, skipped = answer(options)
     if not predictions:
         raise nothing_read(options, skipped)
     return predictions
 
 
-def run(options: Predict) -> list[Prediction]:
+def run(options: Predict) -> list[Prediction] | list[Seen]:
     predictions, skipped = answer(options)
     if not predictions:
         errors.print("error: ", style="bold red", end="")
@@ -101,13 +89,23 @@ def nothing_read(options: Predict, skipped: Sequence[Skipped]) -> ImagesError:
     )
 
 
-def answer(options: Predict) -> tuple[list[Prediction], list[Skipped]]:
+def answer(options: Predict) -> tuple[list[Prediction] | list[Seen], list[Skipped]]:
     """Print the answers as they come; those that could not be read are told with the reason, and stop nothing."""
     if not options.files:
         raise ImagesError(
             "no photos are named",
             expected="photos, folders, lists, archives, globs or URLs",
             hint=f"limbeck predict {options.run} PHOTO...",
+        )
+    if is_detector(options.run):
+        return predict_detector(
+            options.run,
+            options.files,
+            json=options.json,
+            score=options.score,
+            pictures=options.pictures,
+            results=options.results,
+            device=options.device,
         )
     predictions: list[Prediction] = []
     with aside(options.json) as output:
@@ -132,42 +130,6 @@ def answer(options: Predict) -> tuple[list[Prediction], list[Skipped]]:
     return predictions, skipped
 
 
-@contextmanager
-def aside(json: bool) -> Iterator[Console]:
-    """Where the answers go: a terminal shows them above the progress; else all but them goes to stderr."""
-    before = console.stderr
-    console.stderr = json or not console.is_terminal
-    try:
-        yield Console(soft_wrap=True, highlight=False) if console.stderr else console
-    finally:
-        console.stderr = before
-
-
-def listed(names: Sequence[str]) -> tuple[Listing, list[Skipped]]:
-    """The files that the names stand for, in the order of the names and then of the listing; and what is no photo."""
-    found: list[Found] = []
-    titles: list[str] = []
-    skipped: list[Skipped] = []
-    with console.status("listing photos") as status:
-        for name in names:
-            title = partial(_as_typed, name)
-            search = Search(cache_root())
-            before = len(found)
-            try:
-                for each in find([name], search):
-                    found.append(each)
-                    titles.append(title(label(each.path, each.container)))
-                    if len(found) % 1000 == 0:
-                        status.update(f"listing photos: {len(found):,}")
-            except ImagesError as error:
-                skipped.append(Skipped(name, f"{error.found}; {error.hint}" if error.hint else error.found))
-                continue
-            skipped += [Skipped(title(path), reason) for path, reason in search.skipped]
-            if len(found) == before and not search.skipped:
-                skipped.append(Skipped(name, "no photo is in it"))
-    return Listing(titles, found), skipped
-
-
 def asked(loaded: Loaded, listing: Listing, top: int) -> Iterator[Prediction | Skipped]:
     """The model's answers, photo by photo."""
     workers = reading_workers(-1, 1) if len(listing) > _FEW else 0
@@ -186,17 +148,6 @@ def _best(loaded: Loaded, views: Tensor, names: Sequence[str], top: int) -> Iter
     best = loaded.log_probabilities(views).exp().topk(min(top, len(loaded.classes)), dim=1)
     for name, values, indices in zip(names, best.values.tolist(), best.indices.tolist(), strict=True):
         yield Prediction(name, tuple(loaded.classes[i] for i in indices), tuple(values))
-
-
-def _as_typed(name: str, path: str) -> str:
-    """A path below where the user stands, when the user named it so; bytes that are no text are shown as \\udcXX.
-
-    >>> _as_typed("photos", f"{Path.cwd()}/photos/a.jpg"), _as_typed("/photos", "/photos/a.jpg")
-    ('photos/a.jpg', '/photos/a.jpg')
-    """
-    if not (name.startswith(("~", os.sep)) or is_url(name) or is_url(path)):
-        path = os.path.relpath(path)
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _line(answer: Prediction) -> str:

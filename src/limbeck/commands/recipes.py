@@ -7,9 +7,12 @@ from typing import Annotated
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from limbeck.commands.recipes_of_detectors import show_detector, tell_detectors
 from limbeck.console import console
 from limbeck.errors import as_typed
+from limbeck.recipes import RECIPES, TRAIN
 from limbeck.recipes.published import Recipe, recipes
+from limbeck.recipes.published_detectors import TrainRecipe, train_recipes
 from limbeck.recipes.running import OFFICIAL
 from limbeck.ssld.options import OPTIONS, flag
 
@@ -22,7 +25,14 @@ class Recipes:
     """A recipe, for everything of it and the line to type; or a part of names."""
 
 
-def run(options: Recipes) -> list[Recipe]:
+def run(options: Recipes) -> list[Recipe] | list[TrainRecipe]:
+    detectors = train_recipes(options.name)
+    if options.name in TRAIN or (detectors and not any(options.name in name for name in RECIPES)):
+        if len(detectors) == 1:
+            show_detector(detectors[0])
+        else:
+            tell_detectors(detectors)
+        return detectors
     found = recipes(options.name)
     if len(found) == 1:
         show(found[0])
@@ -34,6 +44,8 @@ def run(options: Recipes) -> list[Recipe]:
         console.print(table(title, group))
     console.print("top-1 on ImageNet in per cent, as published: by standard training, and after the recipe;")
     console.print("lr is for the recipe's own batch; the networks are PaddleClas's, by limbeck's plain names")
+    if detectors:
+        tell_detectors(detectors)
     example = next((each.name for each in found if each.student), found[0].name)
     console.print(f"next: limbeck recipes {example}", markup=False)
     return found

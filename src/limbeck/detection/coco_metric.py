@@ -1,6 +1,7 @@
 """COCO's numbers over images that come one by one, on one process or several."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,10 @@ class CocoMetric:
         if key not in self._images:
             self._images[key] = Kept.of(found, truth, self.masks)
             self._table = None
+
+    def images(self) -> Mapping[Key, Kept]:
+        """What is kept of each image."""
+        return MappingProxyType(self._images)
 
     def merge(self, other: "CocoMetric") -> None:
         """Take in what another process has seen: a metric travels between processes by pickle."""

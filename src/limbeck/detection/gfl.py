@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Found, Targets
+from limbeck.detection.detector import Design, Detector, Look
 from limbeck.detection.rows import owners_rows, rows
 from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import around, pairwise_quality, reach
@@ -42,7 +43,7 @@ class Weighing:
     least: float | None = 1.0  # None: a millionth is added instead
 
 
-class GFL(nn.Module):
+class GFL(Detector):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
 
     def __init__(
@@ -114,6 +115,9 @@ class GFL(nn.Module):
             "distributions": self.weighing.distributions * (weight * spread).sum() / divisor,
         }
 
+    def divisor(self, raw: Raw, targets: Targets, frames: Tensor) -> None:
+        """Each loss has its own, and those of boxes depend on the answers."""
+
     def boxes(self, raw: Raw, frames: Tensor) -> Found:
         """The final detections, in the pixels of the original images."""
         candidates = []
@@ -174,3 +178,10 @@ def grid(size: tuple[int, int], stride: int, device: torch.device) -> Tensor:
 def _tower() -> nn.Sequential:
     blocks = [(nn.Conv2d(256, 256, 3, padding=1, bias=False), nn.GroupNorm(32, 256), nn.ReLU()) for _ in range(4)]
     return nn.Sequential(*(layer for block in blocks for layer in block))
+
+
+def _on(classes: int, backbone: Any) -> GFL:
+    return GFL(backbone, backbone.channels, classes)
+
+
+DESIGN = Design(_on, Look((800, 1333), keep_ratio=True), strides=(8, 16, 32))

@@ -39,7 +39,9 @@ def priors(levels: Sequence[Level], sizes: Sequence[tuple[int, int]], device: to
     >>> [len(each) for each in priors([Level(8, 21, 45, (2,))], [(38, 38)], torch.device("cpu"))]
     [5776]
     """
-    return [_of_level(level, height, width, device) for level, (height, width) in zip(levels, sizes, strict=True)]
+    # what is traced has no values, and must not be kept for those who want some
+    make = _of_level.__wrapped__ if torch.compiler.is_compiling() else _of_level
+    return [make(level, height, width, device) for level, (height, width) in zip(levels, sizes, strict=True)]
 
 
 @lru_cache(64)

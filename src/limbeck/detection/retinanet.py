@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from limbeck.detection.anchors import Anchors
 from limbeck.detection.batch import Found, Targets
+from limbeck.detection.detector import Design, Detector, Look
 from limbeck.detection.matching import NOBODY, by_overlap
 from limbeck.detection.rows import owners_rows, rows
 from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
@@ -50,7 +51,7 @@ MMDETECTION = Variant()
 PADDLEDETECTION = Variant(coarser_from_backbone=False, relu_between=True, whole_places=True, clip=False)
 
 
-class RetinaNet(nn.Module):
+class RetinaNet(Detector):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
 
     def __init__(
@@ -89,19 +90,28 @@ class RetinaNet(nn.Module):
         logits, deltas = torch.cat(raw.logits, 1).float(), torch.cat(raw.deltas, 1).float()
         every = torch.cat(raw.anchors)
         valid = self._valid(raw, frames)
-        match = by_overlap(every, targets.boxes, targets.there, valid, above=0.5, below=0.4, claim_ties=True)
+        match = self._match(raw, targets, valid)
         owned = (match >= 0) & valid
         counted = (owned | (match == NOBODY)) & valid
         owner = match.clamp(min=0)
         labels = owners_rows(targets.labels, owner)
         true = owned[..., None] & (labels[..., None] == torch.arange(self.classes, device=labels.device))
-        divisor = owned.sum(1).clamp(min=1).sum() + _EPS
+        divisor = _divisor(owned)
         boxes = torch.where(owned[..., None], owners_rows(targets.boxes, owner), every)
         apart = (deltas - encode(boxes, every, DEVIATIONS)).abs().sum(2)
         return {
             "focal": (focal(logits, true.to(logits.dtype)).sum(2) * counted).sum() / divisor,
             "boxes": (apart * owned).sum() / divisor,
         }
+
+    def divisor(self, raw: Raw, targets: Targets, frames: Tensor) -> Tensor:
+        """The anchors that own a box, of each image one at least: known before any answer is."""
+        valid = self._valid(raw, frames)
+        return _divisor((self._match(raw, targets, valid) >= 0) & valid)
+
+    def _match(self, raw: Raw, targets: Targets, valid: Tensor) -> Tensor:
+        every = torch.cat(raw.anchors)
+        return by_overlap(every, targets.boxes, targets.there, valid, above=0.5, below=0.4, claim_ties=True)
 
     def boxes(self, raw: Raw, frames: Tensor) -> Found:
         """The final detections, in the pixels of the original images."""
@@ -139,3 +149,14 @@ def focal(logits: Tensor, true: Tensor) -> Tensor:
 def _tower() -> nn.Sequential:
     blocks = [(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()) for _ in range(4)]
     return nn.Sequential(*(layer for block in blocks for layer in block))
+
+
+def _divisor(owned: Tensor) -> Tensor:
+    return owned.sum(1).clamp(min=1).sum() + _EPS
+
+
+def _on(classes: int, backbone: Any) -> RetinaNet:
+    return RetinaNet(backbone, backbone.channels, classes)
+
+
+DESIGN = Design(_on, Look((800, 1333), keep_ratio=True), strides=(8, 16, 32))

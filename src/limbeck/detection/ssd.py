@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.detection.batch import Found, Targets
+from limbeck.detection.detector import Detector
 from limbeck.detection.matching import by_overlap
 from limbeck.detection.priors import Level, priors
 from limbeck.detection.rows import owners_rows, rows
@@ -26,7 +27,7 @@ class Raw(NamedTuple):
     priors: list[Tensor]  # [N, 4]
 
 
-class SSD(nn.Module):
+class SSD(Detector):
     """A backbone's maps and further ones behind its last, a head on each; which boxes are whose is `levels`."""
 
     def __init__(
@@ -60,7 +61,7 @@ class SSD(nn.Module):
         """Cross-entropy of matched priors and of three times as many hard backgrounds; smooth L1 of the deltas."""
         logits, deltas = torch.cat(raw.logits, 1).float(), torch.cat(raw.deltas, 1).float()
         every = torch.cat(raw.priors)
-        match = by_overlap(every, targets.boxes, targets.there, above=0.5, below=0.5)
+        match = self._match(raw, targets)
         matched = match >= 0
         owner = match.clamp(min=0)
         count = matched.sum(1)
@@ -72,11 +73,18 @@ class SSD(nn.Module):
         mined = hardest.clamp(min=0) * (rank < 3 * count[:, None])
         wanted = encode(torch.where(matched[..., None], boxes, every), every, DEVIATIONS)
         apart = F.smooth_l1_loss(deltas, wanted, reduction="none").sum(2) * matched
-        divisor = count.clamp(min=1).sum()
+        divisor = _divisor(match)
         return {
             "classification": ((surprise * matched).sum() + mined.sum()) / divisor,
             "boxes": apart.sum() / divisor,
         }
+
+    def divisor(self, raw: Raw, targets: Targets, frames: Tensor) -> Tensor:
+        """The matched priors, of each image one at least: known before any answer is."""
+        return _divisor(self._match(raw, targets))
+
+    def _match(self, raw: Raw, targets: Targets) -> Tensor:
+        return by_overlap(torch.cat(raw.priors), targets.boxes, targets.there, above=0.5, below=0.5)
 
     def boxes(self, raw: Raw, frames: Tensor) -> Found:
         """The final detections, in the pixels of the original images."""
@@ -89,3 +97,7 @@ class SSD(nn.Module):
         found, scores, labels = joined(candidates)
         own = in_original_pixels(found, frames)
         return suppressed(own, scores, labels, overlap=self.kept.overlap, most=self.kept.detections)
+
+
+def _divisor(match: Tensor) -> Tensor:
+    return (match >= 0).sum(1).clamp(min=1).sum()

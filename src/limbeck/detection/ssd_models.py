@@ -1,14 +1,16 @@
 """The SSDs of the tables, and SSDLite on any backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.backbones.mobilenet_v2_top import MobileNetV2Top
 from limbeck.backbones.vgg import VGG16
+from limbeck.detection.detector import Design, Look
+from limbeck.detection.policies import MEAN
 from limbeck.detection.priors import Level
 from limbeck.detection.ssd import SSD
 from limbeck.layers.blocks import L2Norm, Norm, conv_norm_relu6, conv_relu, separable
@@ -57,6 +59,7 @@ def ssdlite_mobilenetv2(classes: int) -> SSD:
     4228788
     """
     model = ssdlite(MobileNetV2Top(), MobileNetV2Top.channels, classes)
+    _begin(model.backbone, _truncated)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps, module.momentum = 1e-3, 0.03
@@ -75,14 +78,22 @@ def ssdlite(backbone: nn.Module, channels: Sequence[int], classes: int) -> SSD:
     def head(width: int, outputs: int) -> nn.Module:
         return nn.Sequential(conv_norm_relu6(width, width, 3, norm, groups=width), nn.Conv2d(width, outputs, 1))
 
-    return _assembled(backbone, nn.Identity(), extras, widths, _LITE320, classes, head)
+    model = _assembled(backbone, nn.Identity(), extras, widths, _LITE320, classes, head)
+    _begin(model.extras, _truncated)
+    for heads in (model.class_heads, model.box_heads):
+        _begin(heads, _nearly_zero)
+    return model
 
 
 def _on_vgg(extras: Sequence[nn.Module], widths: Sequence[int], levels: Sequence[Level], classes: int) -> SSD:
     def head(width: int, outputs: int) -> nn.Module:
         return nn.Conv2d(width, outputs, 3, padding=1)
 
-    return _assembled(VGG16(), L2Norm(512, 20.0), extras, widths, levels, classes, head)
+    model = _assembled(VGG16(), L2Norm(512, 20.0), extras, widths, levels, classes, head)
+    _begin(model.backbone, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
+    for part in (model.extras, model.class_heads, model.box_heads):
+        _begin(part, nn.init.xavier_uniform_)
+    return model
 
 
 def _assembled(
@@ -100,5 +111,34 @@ def _assembled(
     return SSD(backbone, first, extras, class_heads, box_heads, levels, classes)
 
 
+def _begin(part: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
+    """First weights of convolutions; their biases are zero."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+_truncated = partial(nn.init.trunc_normal_, std=_TRUNCATED)
+_nearly_zero = partial(nn.init.normal_, std=_HEAD_DEVIATION)
+
+
 def _step(inputs: int, outputs: int, stride: int, padding: int, kernel: int = 3) -> nn.Sequential:
     return nn.Sequential(conv_relu(inputs, outputs // 2, 1), conv_relu(outputs // 2, outputs, kernel, stride, padding))
+
+
+def _ssdlite_on(classes: int, backbone: Any) -> SSD:
+    return ssdlite(backbone, backbone.channels, classes)
+
+
+def _bytes(side: int) -> Look:
+    """As the published VGG16 wants it: bytes without the mean colour."""
+    red, green, blue = (each / 255 for each in MEAN)
+    return Look((side, side), mean=(red, green, blue), std=(1 / 255, 1 / 255, 1 / 255))
+
+
+SSD300 = Design(lambda classes, _: ssd300(classes), _bytes(300))
+SSD512 = Design(lambda classes, _: ssd512(classes), _bytes(512))
+SSDLITE_MOBILENETV2 = Design(lambda classes, _: ssdlite_mobilenetv2(classes), Look((320, 320)))
+SSDLITE = Design(_ssdlite_on, Look((320, 320)), strides=(16, 32))

@@ -87,8 +87,9 @@ def _surest(apart: Tensor, scores: Tensor, overlap: float, most: int) -> tuple[T
 
 def _kept(apart: Tensor, scores: Tensor, overlap: float, most: int) -> tuple[Tensor, Tensor]:
     rows = nms(apart, scores, overlap)
-    padded = torch.cat([rows, rows.new_zeros(most)])[:most]
-    return padded, torch.arange(most, device=rows.device) < (scores[rows] > 0).sum()
+    places = torch.arange(most, device=rows.device)
+    padded = torch.cat([rows, rows.new_zeros(most)])[places]  # not a slice: its length would depend on values
+    return padded, places < (scores[rows] > 0).sum()
 
 
 def _apart(boxes: Tensor, labels: Tensor, real: Tensor) -> Tensor:

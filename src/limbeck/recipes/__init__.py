@@ -43,6 +43,14 @@ RECIPES = {
     "ssld/resnet200_vd-stage2": "limbeck.recipes.ssld:resnet200_vd_stage2",
 }
 
+# of detectors: what `limbeck train` begins with
+TRAIN = {
+    "ssdlite": "limbeck.recipes.ssd:ssdlite",
+    "ssd300_coco": "limbeck.recipes.ssd:ssd300_coco",
+    "ssd512_coco": "limbeck.recipes.ssd:ssd512_coco",
+    "ssdlite_mobilenetv2_scratch_600e_coco": "limbeck.recipes.ssd:ssdlite_mobilenetv2_scratch_600e_coco",
+}
+
 
 class _Recipes(ModuleType):
     """`limbeck.recipes` is this folder, and so it has to be what lists them as well: limbeck.recipes()."""

@@ -58,6 +58,18 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
         "loss",
         (Line("probe_js", "Jensen-Shannon, on held-out photos", "accent", "dotted"),),
     ),
+    ("Average precision", "share", (Line("AP", "AP", "accent", "dotted"), Line("AP50", "AP50", "ink", "dashed"))),
+    (
+        "Losses of a detector",
+        "loss",
+        (
+            Line("classification", "classes", "accent", "noisy"),
+            Line("quality", "classes and quality", "accent", "noisy"),
+            Line("focal", "classes", "accent", "noisy"),
+            Line("boxes", "boxes", "ink", "noisy"),
+            Line("distributions", "distributions", "muted", "noisy"),
+        ),
+    ),
     ("Learning rate", "plain", (Line("lr", "in training", "accent"),)),
 )
 

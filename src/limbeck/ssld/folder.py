@@ -45,6 +45,12 @@ def settle_options(asked: Distill) -> Distill:
                 hint="leave --resume out to start one",
             )
         return resumed(anchored(asked), anchored(Distill(**from_json(stored))))
+    refuse_taken(run)
+    return asked
+
+
+def refuse_taken(run: Path) -> None:
+    """A new run gets a folder of its own."""
     if run.exists() and not run.is_dir():
         raise RunError(f"--out {run} is a file", expected="a folder, new or empty", hint="another --out")
     if any((run / name).exists() for name in ("last/state.safetensors", "metrics.jsonl", "student")):
@@ -52,13 +58,12 @@ def settle_options(asked: Distill) -> Distill:
         raise RunError(
             f"{run} already holds a run",
             expected="a folder of its own for each run",
-            hint=f"another --out, or go on with it: {resume_command(asked.out)}",
+            hint=f"another --out, or go on with it: {resume_command(run)}",
         )
-    if run.is_dir() and not stored.exists() and any(map(_foreign, run.iterdir())):
+    if run.is_dir() and not (run / "config.json").exists() and any(map(_foreign, run.iterdir())):
         raise RunError(
             f"{run} holds files that are not a run's", expected="a new or empty folder", hint="another --out"
         )
-    return asked
 
 
 def _foreign(path: Path) -> bool:
@@ -70,6 +75,11 @@ def start_folder(options: Distill, asked: Distill) -> Path:
     run = Path(options.out)
     if options.resume:
         asked = Distill(**from_json(run / "config.json", resolved=False))
+    return write_down(run, options, asked)
+
+
+def write_down(run: Path, options: Any, asked: Any) -> Path:
+    """Make the run folder, with the options that run and those that were asked for."""
     told = to_json(dataclasses.replace(options, resume=False), dataclasses.replace(asked, resume=False))
     try:
         run.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from tyro.conf import Suppress
 
@@ -14,6 +14,7 @@ from limbeck.divergence import DIVERGENCES
 from limbeck.errors import OptionError, RunError, as_typed, nearest, unknown_name
 from limbeck.images.policies import COLOURS
 
+Options = TypeVar("Options")
 Precision = Literal["auto", "float32", "bfloat16"]
 TeacherPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -252,14 +253,16 @@ def in_python(message: str, table: Mapping[str, dataclasses.Field[Any]] = OPTION
     return "in Python: " + ", ".join(f"{name}={value}" for name, value in told.items()) if told else ""
 
 
-def to_json(options: Distill, asked: Distill | None = None) -> str:
+def to_json(options: Any, asked: Any = None) -> str:
     """What was asked for and, under `resolved`, where that which runs differs: what followed from other options."""
     told = dataclasses.asdict(asked or options)
     resolved = {name: value for name, value in dataclasses.asdict(options).items() if value != told[name]}
     return json.dumps(told | {"resolved": resolved}, indent=2) + "\n"
 
 
-def from_json(file: Path, *, resolved: bool = True) -> dict[str, Any]:
+def from_json(
+    file: Path, *, resolved: bool = True, table: Mapping[str, dataclasses.Field[Any]] = OPTIONS
+) -> dict[str, Any]:
     """The options that a config.json holds: those that ran, or, not `resolved`, those that were asked for.
 
     >>> from_json(Path("no/config.json"))
@@ -280,16 +283,17 @@ def from_json(file: Path, *, resolved: bool = True) -> dict[str, Any]:
     ran = options.pop("resolved", {})
     if not isinstance(ran, dict):
         raise RunError(f"{file}: 'resolved' holds no options", expected=expected, hint=hint)
-    return known(options | ran if resolved else options, source=str(file))
+    return known(options | ran if resolved else options, source=str(file), table=table)
 
 
-def resumed(asked: Distill, stored: Distill) -> Distill:
+def resumed(asked: Options, stored: Options) -> Options:
     """The options of a run that goes on; only what its result does not depend on may be another."""
-    for name in OPTIONS:
+    given = cast(Any, asked)
+    for name in (field.name for field in dataclasses.fields(given)):
         now, then = getattr(asked, name), getattr(stored, name)
         if now != then and name not in FREE:
             raise OptionError(
-                f"{flag(name)} is {as_typed(now) or 'empty'} now, but the run in {asked.out} was started with "
+                f"{flag(name)} is {as_typed(now) or 'empty'} now, but the run in {given.out} was started with "
                 f"{as_typed(then) or 'empty'}",
                 expected="the options of the run that is resumed",
                 hint="leave the option out, or start a new run with another --out",

@@ -27,11 +27,15 @@ class Batch(Protocol):
 
 @dataclass
 class Pass:
-    """The mean losses and watched numbers of one pass, on the device, and the number of parts that it took."""
+    """The mean losses and watched numbers of one pass, on the device, and the number of parts that it took.
+
+    Where the step weighs by other than images, gradients are sums, to be divided by the `weight` of all processes.
+    """
 
     losses: dict[str, Tensor]
     watched: dict[str, Tensor]
     parts: int
+    weight: Tensor | None = None
 
 
 def forward_backward(step: Step, batch: Batch, parts: int, ranks: Ranks, seed: int) -> Pass:
@@ -59,14 +63,21 @@ def forward_backward(step: Step, batch: Batch, parts: int, ranks: Ranks, seed: i
 def _try(step: Step, batch: Batch, parts: int, device: torch.device) -> Pass:
     losses: dict[str, Tensor] = {}
     watched: dict[str, Tensor] = {}
+    weights: Tensor | None = None
     for part in batch.split(parts):
-        share = len(part) / len(batch)
         named = step(part.to(device))
+        share: float | Tensor = len(part) / len(batch)
+        if step.weight is not None:
+            share = step.weight.detach()
+            weights = share if weights is None else weights + share
         torch.stack(list(named.values())).sum().mul(share).backward()  # type: ignore[no-untyped-call]
         for total, values in ((losses, named), (watched, step.watched)):
             for name, value in values.items():
                 total[name] = total.get(name, torch.zeros((), device=device)) + value.detach() * share
-    return Pass(losses, watched, parts)
+    if weights is None:
+        return Pass(losses, watched, parts)
+    losses, watched = ({name: value / weights for name, value in values.items()} for values in (losses, watched))
+    return Pass(losses, watched, parts, weights)
 
 
 def _halved(parts: int, batch: int, ranks: Ranks) -> int:
@@ -75,7 +86,7 @@ def _halved(parts: int, batch: int, ranks: Ranks) -> int:
         raise LimbeckError(
             f"out of memory on {ranks.device} even with one image at a time",
             expected="a device that holds one image's activations",
-            hint="a smaller --student-size, a smaller student, or --device cpu",
+            hint="a smaller input size, a smaller model, or --device cpu",
         )
     if ranks.first:
         fewer, before = -(-batch // more), -(-batch // parts)

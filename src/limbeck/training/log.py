@@ -17,6 +17,7 @@ from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
 
 _PLAIN_SECONDS = 20.0
+_QUIET = ("lr", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")  # in the records alone
 _SHARES = ("agreement", "accuracy", "data_wait", "probe_agreement", "top1", "top5")
 
 
@@ -73,7 +74,7 @@ class Log:
                 parts.append(f"{_said(name)} {value:.1%}")
             elif name == "images_per_second":
                 parts.append(f"{value:,.0f} images/s")
-            elif name != "lr":
+            elif name not in _QUIET:
                 parts.append(f"{_said(name)} {value:.4g}")
         spent, steps = time.monotonic() - self._start, done - self._start_step
         if steps:

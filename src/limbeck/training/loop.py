@@ -67,7 +67,7 @@ def fit(
             draws = (plan.seed * 1_000_003 + progress.done) * 4096 + ranks.rank
             trial = forward_backward(step, batch, progress.parts, ranks, seed=draws % 2**63)
             progress.parts = trial.parts
-            ranks.average([p.grad for p in step.student.parameters() if p.grad is not None])
+            average_gradients(step, trial, ranks)
             norm = ensure_finite(step, trial, batch, progress.done, out, ranks)
             if plan.clip:
                 torch.nn.utils.clip_grads_with_norm_(step.student.parameters(), plan.clip, norm)
@@ -95,6 +95,17 @@ def fit(
             raise Interrupted(f"stopped after step {progress.done:,} of {plan.steps:,}; everything is saved")
     ranks.share_buffers(shipped)
     return shipped
+
+
+def average_gradients(step: Step, trial: Pass, ranks: Ranks) -> None:
+    """The mean gradient over the processes; by the weights of a step that has them, in the same reduction."""
+    gradients = [p.grad for p in step.student.parameters() if p.grad is not None]
+    if trial.weight is None:
+        ranks.average(gradients)
+        return
+    weight = trial.weight.to(gradients[0].dtype, copy=True)
+    ranks.average([*gradients, weight])
+    torch._foreach_div_(gradients, weight)
 
 
 def due(plan: Plan, done: int) -> bool:

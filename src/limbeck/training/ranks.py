@@ -74,6 +74,14 @@ class Ranks:
         _together(dist.all_gather_object, told, known)
         return {key: value for each in told for key, value in each.items()}
 
+    def gather(self, value: T) -> list[T]:
+        """What each process has, on every process."""
+        if self.world == 1:
+            return [value]
+        told: list[Any] = [None] * self.world
+        _together(dist.all_gather_object, told, value)
+        return told
+
     def average(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over the processes."""
         if self.world == 1 or not tensors:

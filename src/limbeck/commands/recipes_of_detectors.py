@@ -1,0 +1,56 @@
+"""limbeck recipes, of detectors."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from limbeck.console import console
+from limbeck.errors import as_typed
+from limbeck.recipes.published_detectors import TrainRecipe
+from limbeck.ssld.options import flag
+from limbeck.training.train_options import Train
+
+_TOLD = (
+    "detector",
+    "backbone",
+    "views",
+    "repeats",
+    "epochs",
+    "batch",
+    "schedule",
+    "warmup",
+    "momentum",
+    "weight_decay",
+)
+
+
+def tell_detectors(found: Sequence[TrainRecipe]) -> None:
+    """A row for each recipe."""
+    drawn = Table(title="\ndetectors: limbeck train", title_justify="left", title_style="bold", box=None)
+    drawn.add_column("recipe", no_wrap=True)
+    for column in ("epochs", "lr", "AP", "Mem", "fps"):
+        drawn.add_column(column, justify="right", no_wrap=True)
+    for each in found:
+        published = (f"{value:g}" if value is not None else "" for value in (each.ap, each.memory, each.fps))
+        drawn.add_row(each.name, str(each.options.epochs * each.options.repeats), f"{each.rate:g}", *published)
+    console.print(drawn)
+    console.print("as published on COCO val2017: AP in per cent, GB of a V100 in training, images/s one by one")
+
+
+def show_detector(one: TrainRecipe) -> None:
+    """Everything of a recipe, and the line to type."""
+    console.print(f"[bold]{one.name}[/bold]")
+    console.print(one.about, markup=False)
+    rows = Table(box=None, show_header=False)
+    if one.ap is not None:
+        rows.add_row(
+            "published", f"AP {one.ap:g} % on COCO val2017, {one.memory:g} GB in training, {one.fps:g} images/s"
+        )
+    rows.add_row("learning rate", f"{one.rate:g} for its batch of {one.options.batch:,}")
+    for field in dataclasses.fields(Train):
+        value = getattr(one.options, field.name)
+        if field.name != "recipe" and value not in ("", ()) and (field.name in _TOLD or value != field.default):
+            rows.add_row(flag(field.name), as_typed(value) if not isinstance(value, bool) else "yes" if value else "no")
+    console.print(rows)
+    console.print(f"next: limbeck train {one.name} --data LABELLED --out RUN", markup=False)

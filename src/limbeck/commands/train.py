@@ -1,0 +1,236 @@
+"""limbeck train: a detector from photos with boxes."""
+
+import shlex
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from limbeck.checkpoints.detector_card import read_detector, read_detector_card, save_detector
+from limbeck.checkpoints.loaded_detector import LoadedDetector, load_detector
+from limbeck.commands.distill import ensure_sound, interrupted, one_voice
+from limbeck.commands.finish import is_best
+from limbeck.commands.train_checks import FIELDS, validate
+from limbeck.commands.train_job import TrainJob, prepare
+from limbeck.commands.train_measure import measure, tell, write_classes
+from limbeck.commands.train_report import report
+from limbeck.console import console, duration
+from limbeck.detection.coco_metric import CocoMetric
+from limbeck.errors import Interrupted, LimbeckError, OptionError, RunError, counted, unknown_name
+from limbeck.files import FULL
+from limbeck.recipes import TRAIN
+from limbeck.ssld.devices import start_ranks
+from limbeck.ssld.folder import environment, refuse_taken
+from limbeck.ssld.lock import only_here
+from limbeck.ssld.options import from_json, in_python, known, resumed, typed
+from limbeck.ssld.resuming import resume_command
+from limbeck.tables import look_up
+from limbeck.training import trackers
+from limbeck.training.log import read_metrics
+from limbeck.training.loop import fit
+from limbeck.training.state import read_progress
+from limbeck.training.train_options import Train
+
+
+def train(recipe: str = "", *, data: Any = (), out: str | Path = "", **options: Any) -> LoadedDetector:
+    """Train a detector on photos with boxes; the options are those of `limbeck train`.
+
+    >>> train("ssdlite", data="photos", out="run", lrr=1)
+    Traceback (most recent call last):
+    limbeck.errors.OptionError: limbeck.train: unknown option 'lrr'
+      expected: lr
+      try:      lr in its place
+    """
+    given = {"recipe": recipe, "data": data, "out": str(out)}
+    kept = {name: value for name, value in given.items() if value not in ("", ())}
+    asked = known(kept | options, source="limbeck.train", usage="limbeck train --help", table=FIELDS)
+    start = starting_options(recipe, asked.get("config", ""), asked.get("out", "") if asked.get("resume") else "")
+    try:
+        return run(replace(start, **asked))
+    except LimbeckError as error:
+        if note := in_python(str(error), FIELDS):
+            error.add_note(note)
+        raise
+
+
+def starting_options(recipe: str = "", config: str = "", resumed: str = "") -> Train:
+    """The defaults of a recipe, the options of another run's config.json, or those of the run that is resumed.
+
+    >>> starting_options("ssd512_coco").weight_decay
+    0.0005
+    """
+    if resumed and (Path(resumed) / "config.json").exists():
+        return stored(Path(resumed))
+    if config and recipe:
+        raise OptionError(f"--config {config} with {recipe}", expected="one of them", hint=f"leave {recipe} out")
+    if config:
+        file = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
+        return replace(Train(**from_json(file, resolved=False, table=FIELDS)), out="", config=config, resume=False)
+    name = recipe or Train().recipe
+    if name not in TRAIN:
+        raise unknown_name("recipe", name, TRAIN, hint="limbeck recipes, for those of detectors too")
+    base: Train = look_up("recipe", name, TRAIN)()
+    return base
+
+
+def stored(run: Path) -> Train:
+    """The options of a run."""
+    return Train(**from_json(run / "config.json", table=FIELDS))
+
+
+def run(asked: Train) -> LoadedDetector:
+    """Run what the options say, from the first look at the photos to the table of classes."""
+    options = settled(asked)
+    validate(options)
+    ranks = start_ranks(options.device, options.track, Path(options.out))
+    started = time.monotonic()
+    try:
+        with only_here(Path(options.out)) if ranks.first else nullcontext(), one_voice(ranks):
+            job = prepare(options, asked_first(options), ranks)
+            fitted = Fitting(job)
+            fitted.fit()
+            fitted.finish()
+            if ranks.first:
+                console.print(f"done in {duration(time.monotonic() - started)}")
+                console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
+            ranks.wait()
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        error = interrupted(stopped, options.out)
+        error.told = ranks.first
+        raise error from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise OptionError(
+            "a batch norm was given one value a channel, and has nothing to take a variance over",
+            expected="two images or more in each part of a batch",
+            hint="--batch 2 or more, or a smaller --accumulate",
+        ) from error
+    except OSError as error:  # a line of a log: states tell of a full disk by themselves
+        if error.errno not in FULL:
+            raise
+        raise RunError(
+            f"no space left to write in {options.out}",
+            expected="room for logs and states; the last saved state is good",
+            hint=f"free some space, then {resume_command(options.out)}",
+        ) from error
+    return load_detector(job.run / "student")
+
+
+def settled(asked: Train) -> Train:
+    """The options of the run in --out: those that were stored when it is resumed, else those that are asked for."""
+    if asked.resume:
+        if not asked.out or not (Path(asked.out) / "config.json").exists():
+            raise RunError(
+                f"{asked.out} holds no run to resume" if asked.out else "--resume without --out",
+                expected="a folder that `limbeck train` made",
+                hint="limbeck train --out RUN --resume",
+            )
+        before = replace(stored(Path(asked.out)), resume=True)
+        return resumed(asked, before)
+    if asked.out:
+        refuse_taken(Path(asked.out))
+    return asked
+
+
+def asked_first(options: Train) -> Train:
+    """What the command that began the run asked for."""
+    file = Path(options.out) / "config.json"
+    return Train(**from_json(file, resolved=False, table=FIELDS)) if options.resume else options
+
+
+class Fitting:
+    """A training with what it is measured by; the detector is shipped after each evaluation."""
+
+    def __init__(self, job: TrainJob) -> None:
+        self.job = job
+        self.metric: CocoMetric | None = None  # of the shipped detector
+
+    def fit(self) -> None:
+        job, plan, ranks = self.job, self.job.plan, self.job.ranks
+        console.print(
+            f"{counted(plan.steps, 'step')} of {plan.batch} ({plan.steps / plan.steps_per_epoch:,.1f} epochs) "
+            f"on {ranks.device}, {job.options.precision}"
+        )
+        done = read_progress(job.run).done
+        if done == plan.steps:
+            console.print("this run is finished; a new one goes on from it with --weights RUN --out OTHER")
+        elif done:
+            console.print(f"going on after step {done:,}")
+        said = f"{settings(job.options)}; the rest is the recipe's, all of it in {job.run / 'config.json'}"
+        console.print(said, markup=False)
+        names = [name for name in job.options.track if name != "none"]
+        flat = {name: str(value) for name, value in vars(job.options).items()}
+        trackers.start(ranks, names, job.run, flat, done)
+        self.model = fit(job.step, job.loader, plan, self.evaluate, job.run, ranks)
+
+    def evaluate(self, model: nn.Module, done: int) -> dict[str, float]:
+        job = self.job
+        numbers: dict[str, float] = {}
+        metric: CocoMetric | None = None
+        if job.val is not None:
+            found: Any = model
+            metric = measure(found, job.look, job.val, job.ranks, job.options.precision, job.reading)
+            numbers = metric.numbers()
+        ensure_sound(model, numbers, done)
+        if job.ranks.first:
+            best = "AP" not in numbers or is_best(read_metrics(job.run), done, numbers["AP"], "AP")
+            self.metric = metric if best else self.metric
+            self.ship(model, done, numbers, ["latest", "student"] if best else ["latest"])
+        return numbers
+
+    def ship(self, model: nn.Module, done: int, numbers: dict[str, float], folders: list[str]) -> None:
+        job = self.job
+        provenance = {
+            "recipe": job.options.recipe,
+            "backbone": job.options.backbone or None,
+            "started_from": job.options.weights or None,
+            "images": len(job.photos),
+            "images_fingerprint": job.photos.fingerprint(),
+            "steps": done,
+            "of_steps": job.plan.steps,
+            "batch": job.options.batch,
+            "seed": job.options.seed,
+            "versions": environment()["packages"],
+        }
+        for folder in folders:
+            save_detector(job.run / folder, model, job.card(provenance, numbers))
+
+    def finish(self) -> None:
+        """The table of classes, of the shipped detector."""
+        job = self.job
+        if lost := job.loader.lost:
+            console.print(f"{counted(len(lost), 'photo')} could not be read any more: others took the place")
+        if job.val is None:
+            return
+        if any(job.ranks.gather(self.metric is None and job.ranks.first)):  # measured by an earlier process
+            model = job.ranks.once(partial(read_detector, job.run / "student"))[0].to(job.ranks.device)
+            self.metric = measure(model, job.look, job.val, job.ranks, job.options.precision, job.reading)
+        if job.ranks.first and self.metric is not None:
+            write_classes(job.run / "classes.csv", self.metric.per_class())
+            tell(self.metric)
+            page = report(job, self.metric, job.val)
+            steps = read_detector_card(job.run / "student").provenance["steps"]
+            console.print(
+                f"student {job.run / 'student'}, the best of all evaluations: step {steps:,}; report {page}",
+                markup=False,
+            )
+
+
+_TOLD_ELSEWHERE = ("data", "out", "resume", "config", "recipe")
+
+
+def settings(options: Train) -> str:
+    """What differs from the recipe, in one line.
+
+    >>> settings(replace(starting_options("ssd300_coco"), lr=0.001))
+    'ssd300_coco --lr 0.001'
+    """
+    recipe = starting_options(options.recipe)
+    changed = [name for name in vars(options) if getattr(options, name) != getattr(recipe, name)]
+    told = [typed(name, getattr(options, name)) for name in changed if name not in _TOLD_ELSEWHERE]
+    return " ".join([options.recipe, *told])

@@ -1,0 +1,80 @@
+"""What every detector is, how it wants its images, and how one is made by name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from limbeck.detection import DETECTORS
+from limbeck.detection.batch import Found, Targets
+from limbeck.detection.policies import FlipResize, resize
+from limbeck.tables import look_up
+
+
+class Detector(nn.Module, ABC):
+    """Three verbs: `forward` is all that depends on the pixels, `losses` and `boxes` read what it gives."""
+
+    classes: int
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Any: ...
+
+    @abstractmethod
+    def losses(self, raw: Any, targets: Targets, frames: Tensor) -> dict[str, Tensor]: ...
+
+    @abstractmethod
+    def boxes(self, raw: Any, frames: Tensor) -> Found: ...
+
+    @abstractmethod
+    def divisor(self, raw: Any, targets: Targets, frames: Tensor) -> Tensor | None:
+        """What all of `losses` are divided by, so that parts of a batch add up; None: each has one of its own."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a detector wants its images: exactly of a size or within it, normalised (in 0..1 units).
+
+    >>> Look((300, 300)).policy().sizes
+    ((300, 300),)
+    """
+
+    size: tuple[int, int]
+    keep_ratio: bool = False
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def policy(self) -> FlipResize:
+        """As a detector is evaluated."""
+        return resize(self.size, keep_ratio=self.keep_ratio)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Look":
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A detector by name: made of a number of classes and a backbone with maps of these strides.
+
+    Without strides it has a backbone of its own, and takes no other.
+    """
+
+    make: Callable[[int, nn.Module | None], Detector]
+    look: Look
+    strides: tuple[int, ...] = ()
+
+
+def design(name: str) -> Design:
+    """The design that a name means.
+
+    >>> design("ssdlite").strides
+    (16, 32)
+    """
+    found: Design = look_up("detector", name, DETECTORS)
+    return found

@@ -1,0 +1,417 @@
+"""limbeck train, evaluate and predict with a detector: through the command line on small drawn scenes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import limbeck
+from limbeck.checkpoints.pixels import pixels_of
+from limbeck.cli import main
+from limbeck.commands import train as command
+from limbeck.commands.export_detector import compared
+from limbeck.commands.train_job import plan_of
+from limbeck.deploy.onnx_detector import answers, write_detector
+from limbeck.detection import DETECTORS
+from limbeck.detection.loader import DetectionBatch
+from limbeck.detection.step import DetectionStep
+from limbeck.errors import CheckpointError, LimbeckError, NonFiniteLoss, OptionError, RunError, UnknownName, UnsafeFile
+from limbeck.recipes import TRAIN
+from limbeck.scenes.dataset import draw_boxes_dataset
+from limbeck.training import loop
+from limbeck.training.log import read_metrics
+from limbeck.training.state import read_progress
+from tests.commands.test_distill_ranks import TORCHRUN
+from tests.commands.tiny import finished
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detect") / "scenes"
+    draw_boxes_dataset(folder, 24, seed=3, size=64, workers=1, shown=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it takes to add a detector."""
+    monkeypatch.setitem(DETECTORS, "toy", "tests.detection.toy_detector:TOY")
+
+
+def options(scenes: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    """Three epochs of three steps."""
+    shared: dict[str, Any] = {
+        "recipe": "ssdlite",
+        "data": str(scenes),
+        "val": str(scenes),
+        "split": "",
+        "out": str(out),
+        "detector": "toy",
+        "backbone": "",
+        "epochs": 3,
+        "batch": 8,
+        "workers": 0,
+        "log_every": 1,
+        "save_every": 1,
+        "track": ("none",),
+        "device": "cpu",
+        "cache": str(scenes.parent / "cache"),
+    }
+    return shared | changes
+
+
+def words(given: dict[str, Any]) -> list[str]:
+    line = ["train", given["recipe"]]
+    for name, value in given.items():
+        if name != "recipe":
+            line += [f"--{name.replace('_', '-')}", *([*value] if isinstance(value, tuple) else [str(value)])]
+    return line
+
+
+@pytest.fixture(scope="module")
+def whole(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run from the command line, of SSDLite on a small backbone."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    main(words(options(scenes, out, detector="ssdlite", backbone="test_resnet", size=64, epochs=2)))
+    return out
+
+
+def weights(out: Path, folder: str = "latest") -> dict[str, torch.Tensor]:
+    return load_file(out / folder / "model.safetensors")
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_a_run_leaves(whole: Path) -> None:
+    card = json.loads((whole / "student" / "card.json").read_text())
+    assert (card["task"], card["architecture"]["name"]) == ("detection", "ssdlite")
+    assert card["architecture"]["backbone"]["name"] == "test_resnet"
+    assert card["look"]["size"] == [64, 64]
+    assert len(card["classes"]) == len(card["ids"]) == 12
+    records = read_metrics(whole)
+    assert [record["step"] for record in records if "AP" in record] == [3, 6]
+    assert {"loss", "classification", "boxes", "lr", "images_per_second"} <= set(records[0])
+    rows = list(csv.DictReader((whole / "classes.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == card["classes"]
+    assert {"AP", "AP50", "APs", "AR100"} <= set(card["metrics"])
+
+
+def test_the_page_of_a_run(whole: Path) -> None:
+    page = (whole / "report.html").read_text()
+    card = json.loads((whole / "student" / "card.json").read_text())
+    assert all(f"<bdi>{name}</bdi>" in page for name in card["classes"])
+    for title in (
+        "Class by class",
+        "Losses of a detector",
+        "Precision over recall",
+        "The worst",
+        "The best",
+        "At random",
+    ):
+        assert title in page
+    assert page.count("data:image/jpeg;base64,") == 18
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_file_for_onnxruntime_finds_the_same(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    loaded = limbeck.load(whole)
+    photo = sorted((scenes / "images").glob("*.jpg"))[0]
+    batch = loaded.preprocess([loaded.view(pixels_of(photo))])
+    pixels = batch.normalised(loaded.look.mean, loaded.look.std).contiguous()
+    write_detector(loaded.model, pixels, batch.frames, tmp_path / "found.onnx", {})
+    (found,) = answers(tmp_path / "found.onnx", [(pixels, batch.frames)])
+    total, same, apart = compared(loaded.find(batch), found)  # one that has learned little gives many equal scores
+    assert same >= 0.95 * total > 0
+    assert apart < 1e-5
+    with pytest.raises(OptionError, match="no photos are named"):
+        limbeck.export(whole, tmp_path / "other.onnx")
+
+
+def test_the_model_from_python(whole: Path, scenes: Path) -> None:
+    loaded = limbeck.load(whole)
+    photo = sorted((scenes / "images").glob("*.jpg"))[0]
+    with Image.open(photo) as opened:
+        pixels = np.asarray(opened)
+    by_path, by_pixels = loaded.predict([photo, pixels], score=0.0)
+    assert torch.equal(by_path.boxes, by_pixels.boxes)
+    assert len(by_path) == len(by_path.names) == len(by_path.labels) > 0
+    assert set(by_path.names) <= set(loaded.classes)
+    assert bool((by_path.boxes >= 0).all())
+    assert bool((by_path.boxes <= 64.001).all())
+    batch = loaded.preprocess([loaded.view(torch.zeros(3, 48, 80, dtype=torch.uint8))])
+    raw = loaded.model(batch.normalised(loaded.look.mean, loaded.look.std))
+    assert set(loaded.model.losses(raw, batch.targets, batch.frames)) == {"classification", "boxes"}
+    assert len(loaded.model.boxes(raw, batch.frames).detections()) == 1
+
+
+def test_evaluate_tells_what_training_told(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    numbers = limbeck.evaluate(whole, data=scenes, results=file, device="cpu", workers=0)
+    best = max(record["AP"] for record in read_metrics(whole) if "AP" in record)
+    assert numbers["AP"] == pytest.approx(best, abs=1e-9)
+    rows = json.loads(file.read_text())
+    known = {each["id"] for each in json.loads((scenes / "annotations.json").read_text())["categories"]}
+    assert {row["category_id"] for row in rows} <= known
+    assert set(rows[0]) == {"image_id", "category_id", "bbox", "score"}
+
+
+def test_predict_draws_and_tells(whole: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    given = ["predict", str(whole), str(scenes / "images"), str(bad), "--json", "--score", "0.0", "--device", "cpu"]
+    main([*given, "--pictures", str(tmp_path / "drawn"), "--results", str(tmp_path / "r.json")])
+    told = json.loads(capsys.readouterr().out)
+    assert len(told) == 25
+    assert set(told[0]["objects"][0]) == {"class", "score", "box"}
+    assert told[-1]["path"].endswith("bad.jpg")
+    pictures = sorted((tmp_path / "drawn").glob("*.jpg"))
+    assert len(pictures) == 24
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (64, 64)
+    assert json.loads((tmp_path / "r.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["toy", "ssdlite"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
+    name: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"detector": name, "epochs": 2, "ema": 0.9, "clip": 5.0}
+    given |= {"backbone": "test_resnet", "size": 64} if name == "ssdlite" else {}
+    limbeck.train(**options(scenes, tmp_path / "whole", **given))
+    save = loop.save_state
+
+    def cut(run: Path, *state: Any) -> None:
+        save(run, *state)
+        if state[-1].done == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", cut)
+        with pytest.raises(LimbeckError, match="step 2 is saved") as stopped:
+            limbeck.train(**options(scenes, tmp_path / "cut", **given))
+    assert f"limbeck train --out {tmp_path / 'cut'} --resume" in str(stopped.value)
+    assert read_progress(tmp_path / "cut").done == 2
+    main(["train", "--out", str(tmp_path / "cut"), "--resume"])
+    assert same(tmp_path / "cut", tmp_path / "whole")
+    assert [r["step"] for r in read_metrics(tmp_path / "cut") if "loss" in r] == list(range(1, 7))
+
+
+def test_out_of_memory_takes_smaller_parts(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The toy has no norms: in parts it learns the same."""
+    given = {"epochs": 1, "val": "none"}
+    limbeck.train(**options(scenes, tmp_path / "whole", **given))
+    forward = DetectionStep.forward
+
+    def cramped(step: DetectionStep, batch: DetectionBatch) -> dict[str, torch.Tensor]:
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(step, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DetectionStep, "forward", cramped)
+        limbeck.train(**options(scenes, tmp_path / "parts", **given))
+    assert "out of memory: from here on 2 images at a time" in capsys.readouterr().out
+    whole, parts = weights(tmp_path / "whole", "student"), weights(tmp_path / "parts", "student")
+    assert all(torch.allclose(value, parts[name], rtol=1e-4, atol=1e-6) for name, value in whole.items())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLoss, match="images: ") as error:
+        limbeck.train(**options(scenes, tmp_path / "run", lr=1e30, warmup=0, epochs=9))
+    assert "lower --lr" in str(error.value)
+    assert (tmp_path / "run" / "nonfinite-0.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(scenes: Path, tmp_path: Path) -> None:
+    limbeck.train(**options(scenes, tmp_path / "whole"))
+    script = (
+        "from limbeck.training import loop\nimport os, signal\nsave = loop.save_state\n"
+        "def kill(run, *state):\n    save(run, *state)\n"
+        "    if state[-1].done == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "loop.save_state = kill\nfrom limbeck.detection import DETECTORS\n"
+        "DETECTORS['toy'] = 'tests.detection.toy_detector:TOY'\nfrom limbeck.cli import main\nmain()\n"
+    )
+    line = [sys.executable, "-c", script, *words(options(scenes, tmp_path / "cut"))]
+    process = subprocess.Popen(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[2])
+    assert process.wait(timeout=120) == -signal.SIGKILL
+    limbeck.train(out=tmp_path / "cut", resume=True)
+    assert same(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_gradient_of_one(scenes: Path, tmp_path: Path) -> None:
+    """The toy has no norms: what two processes learn from halves of a batch is what one learns from all of it."""
+    given = options(scenes, tmp_path / "two", epochs=1, val="none")
+    limbeck.train(**given | {"out": str(tmp_path / "one")})
+    script = tmp_path / "job.py"
+    script.write_text(
+        "from limbeck.detection import DETECTORS\nDETECTORS['toy'] = 'tests.detection.toy_detector:TOY'\n"
+        "from limbeck.cli import main\nmain()\n"
+    )
+    launcher = [*TORCHRUN, str(script)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, *launcher, *words(given)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    finished(process)
+    one, two = weights(tmp_path / "one", "student"), weights(tmp_path / "two", "student")
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], rtol=1e-4, atol=1e-6), name
+
+
+def test_a_distilled_backbone_goes_under_it(
+    scenes: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"detector": "ssdlite", "size": 64, "steps": 1, "val": "none", "backbone": str(teacher)}
+    limbeck.train(**options(scenes, tmp_path / "run", **given, lr=1e-9, layer_rates=(0.1, 0.5)))
+    assert "learning rates: " in capsys.readouterr().out
+    card = json.loads((tmp_path / "run" / "student" / "card.json").read_text())
+    assert card["provenance"]["backbone"] == str(teacher)
+    before, after = weights(teacher, "student"), weights(tmp_path / "run", "student")
+    kept = [name for name in before if f"backbone.model.{name}" in after and name.endswith("conv1.weight")]
+    assert kept
+    assert all(torch.allclose(before[name], after[f"backbone.model.{name}"], atol=1e-4) for name in kept)
+
+
+def test_frozen_parts_stay_as_they_are(scenes: Path, tmp_path: Path) -> None:
+    given = {"detector": "ssdlite", "backbone": "test_resnet", "size": 64, "val": "none"}
+    limbeck.train(**options(scenes, tmp_path / "one", **given, steps=1, frozen=3))
+    limbeck.train(**options(scenes, tmp_path / "two", **given, steps=4, frozen=3))
+    one, two = weights(tmp_path / "one", "student"), weights(tmp_path / "two", "student")
+    moved = {name for name in one if not torch.equal(one[name], two[name])}
+    assert not any(name.startswith(("backbone.model.layer1", "backbone.model.stem")) for name in moved)
+    assert any(name.startswith("class_heads") for name in moved)
+
+
+def test_it_begins_with_another_detector(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    given = {"detector": "ssdlite", "backbone": "test_resnet", "size": 64, "steps": 1, "lr": 0.0, "val": "none"}
+    limbeck.train(**options(scenes, tmp_path / "run", **given, weights=str(whole)))
+    before, after = weights(whole, "student"), weights(tmp_path / "run", "student")
+    assert all(torch.equal(before[name], after[name]) for name in before if name.endswith("weight"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "said"),
+    [
+        ({"recipe": "ssd300_cocoo"}, UnknownName, "ssd300_coco"),
+        ({"detector": "ssdlit"}, UnknownName, "ssdlite"),
+        ({"views": "sdd"}, UnknownName, "ssd"),
+        ({"batch": 0}, OptionError, "--batch is 0"),
+        ({"accumulate": 99}, OptionError, "at most one part"),
+        ({"detector": "ssdlite"}, OptionError, "--backbone mobilenet_v3_large"),
+        ({"detector": "ssd300", "backbone": "resnet18"}, OptionError, "ssdlite, gfl, retinanet"),
+        ({"detector": "ssdlite", "backbone": "test_vit"}, OptionError, "strides 16 32"),
+        ({"detector": "ssdlite", "backbone": "resnet5"}, UnknownName, "resnet50"),
+        ({"data": "no/such/folder"}, LimbeckError, "no/such/folder"),
+        ({"split": "traiin"}, LimbeckError, "traiin"),
+        ({"classes": ("nothing",)}, LimbeckError, "classes that the model does not know"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_made(
+    changes: dict[str, Any], kind: type[LimbeckError], said: str, scenes: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(kind) as error:
+        limbeck.train(**options(scenes, tmp_path / "run", **changes))
+    assert said in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_faults_of_the_labels_are_told_together(scenes: Path, tmp_path: Path) -> None:
+    content = json.loads((scenes / "annotations.json").read_text())
+    content["annotations"][0]["bbox"] = [5, 5, 0, 7]
+    content["annotations"][1]["category_id"] = 77
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "images").symlink_to(scenes / "images")
+    (tmp_path / "set" / "annotations.json").write_text(json.dumps(content))
+    given = options(tmp_path / "set", tmp_path / "run", val="none", steps=1)
+    with pytest.raises(LimbeckError) as error:
+        limbeck.train(**given)
+    assert "without extent" in str(error.value)
+    assert "class that is not listed" in str(error.value)
+    assert "--skip-bad" in str(error.value)
+    limbeck.train(**given, skip_bad=True)
+    assert (tmp_path / "run" / "student" / "card.json").exists()
+
+
+def test_other_boxes_are_no_resumption(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "images").symlink_to(scenes / "images")
+    text = (scenes / "annotations.json").read_text()
+    (tmp_path / "set" / "annotations.json").write_text(text)
+    limbeck.train(**options(tmp_path / "set", tmp_path / "run", val="none", steps=2))
+    with pytest.raises(RunError, match="already holds a run"):
+        limbeck.train(**options(tmp_path / "set", tmp_path / "run", val="none", steps=2))
+    content = json.loads(text)
+    content["annotations"][0]["bbox"] = [1, 1, 9, 9]
+    (tmp_path / "set" / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match="are not those that the run"):
+        limbeck.train(out=tmp_path / "run", resume=True)
+    with pytest.raises(OptionError, match="--batch is 4 now"):
+        limbeck.train(out=tmp_path / "run", resume=True, batch=4)
+
+
+def test_a_detector_is_no_classifier(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="a model for detection"):
+        limbeck.distill(images=scenes / "images", teacher=str(whole), student="test_resnet", out=tmp_path / "run")
+    with pytest.raises(OptionError, match="no photos with boxes are named"):
+        limbeck.evaluate(whole)
+
+
+def test_a_card_with_tricks_is_refused(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes((whole / "student" / "model.safetensors").read_bytes())
+    card = json.loads((whole / "student" / "card.json").read_text())
+
+    def refused(architecture: dict[str, Any], kind: type[LimbeckError]) -> None:
+        (tmp_path / "card.json").write_text(json.dumps(card | {"architecture": architecture}))
+        with pytest.raises(kind):
+            limbeck.load(tmp_path)
+
+    own = card["architecture"]
+    refused(own | {"name": "os:system"}, UnsafeFile)
+    refused(own | {"backbone": own["backbone"] | {"args": {"pretrained": True}}}, UnsafeFile)
+    refused(own | {"backbone": own["backbone"] | {"name": "../x"}}, UnsafeFile)
+    refused(own | {"backbone": None}, CheckpointError)
+    refused({"name": "ssdlite"}, CheckpointError)
+
+
+@pytest.mark.parametrize("name", TRAIN)
+def test_a_recipe_is_called_as_it_is(name: str) -> None:
+    recipe = command.starting_options(name)
+    assert recipe.recipe == name
+    assert command.settings(recipe) == name
+
+
+def test_recipes_are_the_references() -> None:
+    """For COCO: 117,266 images with objects, five times an epoch."""
+    ssd, lite = (command.starting_options(f"{name}_coco") for name in ("ssd300", "ssdlite_mobilenetv2_scratch_600e"))
+    per_epoch = 117_266 * 5 // 64
+    plan = plan_of(ssd, per_epoch, {})
+    assert (plan.lr, plan.momentum, plan.weight_decay, plan.warmup) == (2e-3, 0.9, 5e-4, 500)
+    assert plan.milestones == (16 * per_epoch, 22 * per_epoch)
+    assert plan.steps == 24 * per_epoch
+    plan = plan_of(lite, 100, {})
+    assert (plan.lr, plan.weight_decay, plan.stairs, plan.milestones) == (0.015, 4e-5, True, ())
+    assert (lite.batch, lite.epochs * lite.repeats, lite.evaluate_every, lite.size) == (192, 600, 5, 320)
