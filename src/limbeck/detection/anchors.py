@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from limbeck.detection.remembered import remembered
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Anchors:
         return [_of_level(self, stride, size, device) for stride, size in zip(self.strides, maps, strict=True)]
 
 
-@lru_cache(64)
+@remembered
 def _of_level(anchors: Anchors, stride: int, size: tuple[int, int], device: torch.device) -> Tensor:
     ratios = torch.tensor(anchors.ratios, dtype=torch.float64).sqrt()[:, None]
     sides = torch.tensor(anchors.sizes, dtype=torch.float64) * stride

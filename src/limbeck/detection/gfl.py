@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Found, Targets
 from limbeck.detection.detector import Design, Detector, Look
+from limbeck.detection.remembered import remembered
 from limbeck.detection.rows import owners_rows, rows
 from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
 from limbeck.layers.boxes import around, pairwise_quality, reach
@@ -168,7 +168,7 @@ def squares(raw: Raw) -> list[Tensor]:
     return [torch.cat([points - half, points + half], 1) for points, half in zip(raw.points, sides)]
 
 
-@lru_cache(64)
+@remembered
 def grid(size: tuple[int, int], stride: int, device: torch.device) -> Tensor:
     """The places of a map, row by row: [H x W, 2]."""
     y, x = (torch.arange(count, device=device, dtype=torch.float32) * stride for count in size)
