@@ -63,10 +63,11 @@ def _out_of_range(options: Train) -> list[tuple[str, bool, str]]:
 
 
 def no_backbone_fits(detector: str, backbone: str) -> OptionError:
-    """The error for a detector that has a backbone of its own."""
+    """The error for a detector that has a backbone of its own, of another kind or that takes nobody's weights."""
+    kind = design(detector).own
     free = [name for name in DETECTORS if design(name).strides]
     return OptionError(
         f"--backbone {backbone} under {detector}, which has a backbone of its own",
-        expected=f"a detector that takes any: {', '.join(free)}",
+        expected=(f"the weights of a {kind}, or " if kind else "") + f"a detector that takes any: {', '.join(free)}",
         hint=f"--detector {free[0]} --backbone {backbone}, or leave --backbone out",
     )

@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from limbeck.backbones.features import Features
-from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint, named, read_card
-from limbeck.checkpoints.detector_card import DetectorCard, assembled, read_detector_card
-from limbeck.checkpoints.weights import fit_weights, read_weights
-from limbeck.classification.models import Architecture
-from limbeck.commands.train_checks import no_backbone_fits
+from limbeck.checkpoints.detector_card import DetectorCard, read_detector_card
+from limbeck.commands.train_model import begin_with, rates_of, student_of
 from limbeck.console import console
 from limbeck.detection.dataset import DetectionSet
-from limbeck.detection.detector import Detector, Look, design
+from limbeck.detection.detector import Detector, Look
 from limbeck.detection.loader import Loader
 from limbeck.detection.policies import POLICIES, FlipResize
 from limbeck.detection.step import DetectionStep
 from limbeck.detection.views import Policy
-from limbeck.errors import LimbeckError, OptionError, RunError, as_typed, counted
+from limbeck.errors import LimbeckError, OptionError, RunError, counted
 from limbeck.files import write_atomically
 from limbeck.ssld.devices import reading_workers, student_precision
 from limbeck.ssld.folder import write_down
 from limbeck.ssld.job import with_one_norm
-from limbeck.ssld.rates import parts_of, reference_rates, spread, tell_rates
 from limbeck.tables import look_up
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
@@ -68,8 +62,6 @@ class TrainJob:
 
 def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     """Look at the photos and the model, and make the run folder when nothing is left that cannot work."""
-    look = look_of(options)
-    policy = policy_of(options, look)
     known = tuple(read_detector_card(options.weights).classes) if options.weights else ()
     photos = ranks.once(partial(open_set, options, options.data, options.split, options.classes))
     if not options.classes and known and set(known) == set(photos.classes):
@@ -78,13 +70,13 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     val = ranks.once(partial(open_val, options, photos))
     console.print(told(photos, val), markup=False)
     torch.manual_seed(options.seed)
-    model, architecture = student_of(options, len(photos.classes))
+    model, architecture, look = student_of(options, len(photos.classes))
     if options.weights and not options.resume:
         begin_with(model, options.weights)
-    rates = rates_of(model, architecture, options)
+    rates = rates_of(model, options)
     loader = Loader(
         photos,
-        policy,
+        policy_of(options, look),
         batch=options.batch,
         steps=0,
         seed=options.seed,
@@ -105,15 +97,6 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
         remember(Path(options.out), photos)
     ranks.wait()
     return TrainJob(options, ranks, photos, val, architecture, look, loader, plan, step)
-
-
-def look_of(options: Train) -> Look:
-    """The detector's own input rule, at another size where one is asked for."""
-    look = design(options.detector).look
-    if not options.size:
-        return look
-    short, long = look.size
-    return replace(look, size=(options.size, round(options.size * long / short)))
 
 
 def policy_of(options: Train, look: Look) -> Policy:
@@ -162,85 +145,6 @@ def told(photos: DetectionSet, val: DetectionSet | None) -> str:
         + (f", {counted(len(val), 'photo')} to measure on" if val is not None else ", none to measure on")
     ]
     return "\n".join([*lines, *photos.notes])
-
-
-def student_of(options: Train, classes: int) -> tuple[Detector, Mapping[str, Any] | None]:
-    """The detector on its backbone, and how that backbone is built again."""
-    wanted = design(options.detector).strides
-    if not wanted:
-        if options.backbone:
-            raise no_backbone_fits(options.detector, options.backbone)
-        return assembled(options.detector, classes, None), None
-    if not options.backbone:
-        raise OptionError(
-            f"{options.detector} without a backbone",
-            expected="a model's name, or a limbeck run or checkpoint",
-            hint="--backbone mobilenet_v3_large",
-        )
-    source = Path(options.backbone).expanduser()
-    if is_checkpoint(source):
-        folder = find(source)
-        architecture = read_card(folder).build_from()
-        backbone = architecture.build()
-        if not options.resume:
-            fit_weights(backbone, read_weights(folder / WEIGHTS), str(folder))
-    else:
-        architecture = named(options.backbone)
-        backbone = architecture.build(pretrained=options.pretrained and not options.resume)
-    architecture = Architecture(architecture.builder, architecture.name.partition(".")[0], architecture.args)
-    try:
-        return assembled(options.detector, classes, backbone), vars(architecture)
-    except OptionError as error:
-        raise OptionError(
-            f"--backbone {options.backbone} under {options.detector}: {error.found}",
-            expected=f"a network with maps of strides {as_typed(wanted)}, which has {error.expected}",
-            hint="--backbone mobilenet_v3_large, resnet50_vd, or another of limbeck models",
-        ) from error
-
-
-def begin_with(model: Detector, source: str) -> None:
-    """The weights of another training, as far as they fit: a head of other classes stays new."""
-    folder = find(source)
-    own = model.state_dict()
-    given = read_weights(folder / WEIGHTS)
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise OptionError(
-            f"--weights {source}: none of its weights fit",
-            expected="a run or checkpoint of the same detector",
-            hint="leave --weights out",
-        )
-    model.load_state_dict(fitting, strict=False)
-    if len(fitting) < len(own):
-        console.print(f"begun with {source}; new: {counted(len(own) - len(fitting), 'tensor')}", markup=False)
-
-
-def rates_of(model: Detector, architecture: Mapping[str, Any] | None, options: Train) -> dict[str, float]:
-    """The multipliers of the learning rate of the backbone's parts; those of the reference for a distilled one."""
-    features: Any = getattr(model, "backbone", None)
-    inner: nn.Module | None = features.model if isinstance(features, Features) else features
-    if inner is None:
-        return {}
-    layer_rates = options.layer_rates
-    if not layer_rates and not options.frozen and is_distilled(options.backbone):
-        layer_rates = reference_rates(inner, [])
-    if not layer_rates and not options.frozen:
-        return {}
-    parts = parts_of(inner, [])
-    each = spread(layer_rates, len(parts))
-    each = [0.0 if number < options.frozen else rate for number, rate in enumerate(each)]
-    console.print(tell_rates(inner, [], each).replace("classifier", "the rest"), markup=False)
-    prefix = "backbone.model." if isinstance(features, Features) else "backbone."
-    rates = {prefix + name: rate for (_, names), rate in zip(parts, each, strict=True) for name in names}
-    return {name: rate for name, rate in rates.items() if rate != 1}
-
-
-def is_distilled(backbone: str) -> bool:
-    source = Path(backbone).expanduser()
-    if not backbone or not is_checkpoint(source):
-        return False
-    provenance = read_card(source).provenance
-    return bool(provenance.get("teacher")) or "ssld" in str(provenance.get("converted_from", "")).lower()
 
 
 def plan_of(options: Train, steps_per_epoch: int, rates: Mapping[str, float]) -> Plan:

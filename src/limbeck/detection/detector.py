@@ -62,12 +62,15 @@ class Look:
 class Design:
     """A detector by name: made of a number of classes and a backbone with maps of these strides.
 
-    Without strides it has a backbone of its own, and takes no other.
+    Without strides it has a backbone of its own; `adopt` takes a classifier's weights into that, if it is
+    of the kind `own`.
     """
 
     make: Callable[[int, nn.Module | None], Detector]
     look: Look
     strides: tuple[int, ...] = ()
+    own: str = ""
+    adopt: Callable[[Any, nn.Module], bool] | None = None
 
 
 def design(name: str) -> Design:

@@ -28,6 +28,7 @@ _LITE320 = (
     Level(16, 48, 100, _MORE), Level(32, 100, 150, _MORE), Level(64, 150, 202, _MORE),
     Level(107, 202, 253, _MORE), Level(160, 253, 304, _MORE), Level(320, 304, 320, _MORE),
 )  # fmt: skip
+_OF_VGG16 = 26  # weights and biases of its thirteen convolutions
 _TRUNCATED, _HEAD_DEVIATION = 0.03, 0.001
 
 
@@ -128,6 +129,21 @@ def _step(inputs: int, outputs: int, stride: int, padding: int, kernel: int = 3)
     return nn.Sequential(conv_relu(inputs, outputs // 2, 1), conv_relu(outputs // 2, outputs, kernel, stride, padding))
 
 
+def adopt_vgg16(model: SSD, classifier: nn.Module) -> bool:
+    """The convolutions of torchvision's or timm's vgg16 into an SSD; false where the classifier is another network.
+
+    >>> import torchvision
+    >>> adopt_vgg16(ssd300(2), torchvision.models.get_model("vgg11", weights=None, num_classes=1))
+    False
+    """
+    own = model.backbone.state_dict()
+    given = {name: value for name, value in classifier.state_dict().items() if name.startswith("features.")}
+    if len(given) != _OF_VGG16 or any(name not in own or own[name].shape != given[name].shape for name in given):
+        return False
+    model.backbone.load_state_dict(given, strict=False)
+    return True
+
+
 def _ssdlite_on(classes: int, backbone: Any) -> SSD:
     return ssdlite(backbone, backbone.channels, classes)
 
@@ -138,7 +154,7 @@ def _bytes(side: int) -> Look:
     return Look((side, side), mean=(red, green, blue), std=(1 / 255, 1 / 255, 1 / 255))
 
 
-SSD300 = Design(lambda classes, _: ssd300(classes), _bytes(300))
-SSD512 = Design(lambda classes, _: ssd512(classes), _bytes(512))
+SSD300 = Design(lambda classes, _: ssd300(classes), _bytes(300), own="vgg16", adopt=adopt_vgg16)
+SSD512 = Design(lambda classes, _: ssd512(classes), _bytes(512), own="vgg16", adopt=adopt_vgg16)
 SSDLITE_MOBILENETV2 = Design(lambda classes, _: ssdlite_mobilenetv2(classes), Look((320, 320)))
 SSDLITE = Design(_ssdlite_on, Look((320, 320)), strides=(16, 32))

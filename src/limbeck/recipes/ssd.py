@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from limbeck.training.train_options import Train
 
+PUBLISHED_VGG16 = "torchvision/vgg16.IMAGENET1K_FEATURES"  # the Caffe weights that the reference begins with
+
 # everything that the reference states, so that a change of limbeck's defaults does not change it
 _SSD = Train(
     views="ssd",
@@ -40,12 +42,12 @@ def ssd300_coco() -> Train:
     >>> ssd300_coco().lr
     0.002
     """
-    return replace(_SSD, recipe="ssd300_coco", detector="ssd300", size=300)
+    return replace(_SSD, recipe="ssd300_coco", detector="ssd300", size=300, backbone=PUBLISHED_VGG16, pretrained=True)
 
 
 def ssd512_coco() -> Train:
     """SSD at 512 x 512 on VGG16: the same schedule."""
-    return replace(_SSD, recipe="ssd512_coco", detector="ssd512", size=512)
+    return replace(_SSD, recipe="ssd512_coco", detector="ssd512", size=512, backbone=PUBLISHED_VGG16, pretrained=True)
 
 
 def ssdlite_mobilenetv2_scratch_600e_coco() -> Train:

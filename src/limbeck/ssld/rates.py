@@ -8,6 +8,7 @@ from limbeck.errors import OptionError, as_typed, counted
 
 # the reference's, for backbones that were distilled
 RESIDUAL = (0.1, 0.1, 0.2, 0.2, 0.3)  # the stem and four stages
+RESIDUAL_DETECTION = (0.05, 0.05, 0.05, 0.1, 0.15)  # the same, under a detector
 MOBILE = (0.25, 0.25, 0.5, 0.5, 0.75)  # three blocks each, of the fifteen of a MobileNetV3-large
 
 Part = tuple[str, list[str]]  # what it is called, and the names of its parameters
@@ -35,7 +36,7 @@ def parameter_rates(
     return {name: rate for name, rate in rates.items() if rate != 1}
 
 
-def reference_rates(model: nn.Module, head: Sequence[str]) -> tuple[float, ...]:
+def reference_rates(model: nn.Module, head: Sequence[str], residual: tuple[float, ...] = RESIDUAL) -> tuple[float, ...]:
     """The reference's rates for a distilled backbone of this kind; none where it has none.
 
     >>> from limbeck.classification.models import build
@@ -43,12 +44,12 @@ def reference_rates(model: nn.Module, head: Sequence[str]) -> tuple[float, ...]:
     ((0.1, 0.1, 0.2, 0.2, 0.3), ())
     """
     if all(hasattr(model, stage) for stage in _STAGES):
-        return RESIDUAL
+        return residual
     inverted = any(hasattr(module, "conv_dw") for module in model.modules()) and hasattr(model, "conv_stem")
     return MOBILE if inverted and len(parts_of(model, head)) >= len(MOBILE) else ()
 
 
-def tell_rates(model: nn.Module, head: Sequence[str], layer_rates: Sequence[float]) -> str:
+def tell_rates(model: nn.Module, head: Sequence[str], layer_rates: Sequence[float], rest: str = "classifier") -> str:
     """The multipliers in one line."""
     parts = parts_of(model, head)
     told: list[tuple[str, str, float]] = []
@@ -58,7 +59,7 @@ def tell_rates(model: nn.Module, head: Sequence[str], layer_rates: Sequence[floa
         else:
             told.append((name, name, rate))
     spans = [f"{first if first == last else f'{first} to {last}'} x {rate:g}" for first, last, rate in told]
-    return f"learning rates: {', '.join(spans)}, classifier x 1"
+    return f"learning rates: {', '.join(spans)}, {rest} x 1"
 
 
 def spread(rates: Sequence[float], parts: int) -> list[float]:

@@ -39,7 +39,8 @@ class Train:
     detector: str = "ssdlite"
     """ssdlite, ssd300, ssd512, ssdlite_mobilenetv2, gfl or retinanet."""
     backbone: str = ""
-    """A model's name, or a limbeck run or checkpoint: what was distilled goes under the detector."""
+    """A model's name, or a limbeck run or checkpoint: what was distilled goes under the detector, and sees photos
+    normalised as before."""
     pretrained: bool = False
     """Begin with the weights that the backbone's makers publish."""
     weights: str = ""

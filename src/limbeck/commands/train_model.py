@@ -1,0 +1,161 @@
+"""The detector that a training begins with: its backbone, its first weights, and how fast its parts learn."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from limbeck.backbones.features import Features
+from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint, named, read_card
+from limbeck.checkpoints.detector_card import assembled
+from limbeck.checkpoints.weights import fit_weights, read_weights
+from limbeck.classification.models import Architecture, preprocess_of
+from limbeck.commands.train_checks import no_backbone_fits
+from limbeck.console import console
+from limbeck.detection.detector import Design, Detector, Look, design
+from limbeck.errors import CheckpointError, OptionError, as_typed, counted
+from limbeck.records import Preprocess
+from limbeck.ssld.rates import RESIDUAL_DETECTION, parts_of, reference_rates, spread, tell_rates
+from limbeck.training.train_options import Train
+
+
+class Start(NamedTuple):
+    """A detector, how its backbone is built again (None: it has its own), and how it wants its images."""
+
+    model: Detector
+    architecture: Mapping[str, Any] | None
+    look: Look
+
+
+class Backbone(NamedTuple):
+    """A classifier that goes under a detector; `normalised`: as its weights want it, None for random ones."""
+
+    model: nn.Module
+    architecture: Architecture
+    normalised: Preprocess | None
+
+
+def student_of(options: Train, classes: int) -> Start:
+    """The detector on its backbone, which keeps the normalisation that it was trained with."""
+    kind = design(options.detector)
+    look = look_of(options, kind)
+    if not options.backbone:
+        if kind.strides:
+            raise OptionError(
+                f"{options.detector} without a backbone",
+                expected="a model's name, or a limbeck run or checkpoint",
+                hint="--backbone mobilenet_v3_large",
+            )
+        return Start(assembled(options.detector, classes, None), None, look)
+    if not kind.strides and kind.adopt is None:
+        raise no_backbone_fits(options.detector, options.backbone)
+    backbone = backbone_of(options)
+    if backbone.normalised is not None:
+        look = replace(look, mean=backbone.normalised.mean, std=backbone.normalised.std)
+    if not kind.strides:
+        return Start(adopted(options, kind, classes, backbone), None, look)
+    try:
+        return Start(assembled(options.detector, classes, backbone.model), vars(backbone.architecture), look)
+    except OptionError as error:
+        raise OptionError(
+            f"--backbone {options.backbone} under {options.detector}: {error.found}",
+            expected=f"a network with maps of strides {as_typed(kind.strides)}, which has {error.expected}",
+            hint="--backbone mobilenet_v3_large, resnet50_vd, or another of limbeck models",
+        ) from error
+
+
+def look_of(options: Train, kind: Design) -> Look:
+    """The detector's own input rule, at another size where one is asked for."""
+    if not options.size:
+        return kind.look
+    short, long = kind.look.size
+    return replace(kind.look, size=(options.size, round(options.size * long / short)))
+
+
+def backbone_of(options: Train) -> Backbone:
+    """The classifier that --backbone names, with its weights where it has any; a resumed run has its own."""
+    source = Path(options.backbone).expanduser()
+    if is_checkpoint(source):
+        folder = find(source)
+        card = read_card(folder)
+        architecture = card.build_from()
+        model = architecture.build()
+        if not options.resume:
+            fit_weights(model, read_weights(folder / WEIGHTS), str(folder))
+        normalised: Preprocess | None = card.preprocess
+    else:
+        architecture = named(options.backbone)
+        model = built(architecture, options)
+        normalised = preprocess_of(model) if options.pretrained else None
+    return Backbone(
+        model, Architecture(architecture.builder, architecture.name.partition(".")[0], architecture.args), normalised
+    )
+
+
+def built(architecture: Architecture, options: Train) -> nn.Module:
+    """A network by name; with its makers' weights where they are asked for, and the run has none yet."""
+    try:
+        return architecture.build(pretrained=options.pretrained and not options.resume)
+    except CheckpointError as error:
+        raise CheckpointError(
+            error.found,
+            expected=error.expected,
+            hint="--backbone CHECKPOINT, made elsewhere by limbeck convert; or --no-pretrained, to begin from nothing",
+        ) from error
+
+
+def adopted(options: Train, kind: Design, classes: int, backbone: Backbone) -> Detector:
+    """A detector that has a backbone of its own, with the weights of a classifier of that kind."""
+    assert kind.adopt is not None
+    model = assembled(options.detector, classes, None)
+    if not kind.adopt(model, backbone.model):
+        raise no_backbone_fits(options.detector, options.backbone)
+    return model
+
+
+def begin_with(model: Detector, source: str) -> None:
+    """The weights of another training, as far as they fit: a head of other classes stays new."""
+    folder = find(source)
+    own = model.state_dict()
+    given = read_weights(folder / WEIGHTS)
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise OptionError(
+            f"--weights {source}: none of its weights fit",
+            expected="a run or checkpoint of the same detector",
+            hint="leave --weights out",
+        )
+    model.load_state_dict(fitting, strict=False)
+    if len(fitting) < len(own):
+        console.print(f"begun with {source}; new: {counted(len(own) - len(fitting), 'tensor')}", markup=False)
+
+
+def rates_of(model: Detector, options: Train) -> dict[str, float]:
+    """The multipliers of the learning rate of the backbone's parts; those of the reference for a distilled one."""
+    features: Any = getattr(model, "backbone", None)
+    inner: nn.Module | None = features.model if isinstance(features, Features) else features
+    if inner is None:
+        return {}
+    layer_rates = options.layer_rates
+    if not layer_rates and not options.frozen and is_distilled(options.backbone):
+        layer_rates = reference_rates(inner, [], RESIDUAL_DETECTION)
+    if not layer_rates and not options.frozen:
+        return {}
+    parts = parts_of(inner, [])
+    each = spread(layer_rates, len(parts))
+    each = [0.0 if number < options.frozen else rate for number, rate in enumerate(each)]
+    console.print(tell_rates(inner, [], each, rest="the rest"), markup=False)
+    prefix = "backbone.model." if isinstance(features, Features) else "backbone."
+    rates = {prefix + name: rate for (_, names), rate in zip(parts, each, strict=True) for name in names}
+    return {name: rate for name, rate in rates.items() if rate != 1}
+
+
+def is_distilled(backbone: str) -> bool:
+    """Whether a teacher, here or at the reference's makers, taught a backbone."""
+    source = Path(backbone).expanduser()
+    if not backbone or not is_checkpoint(source):
+        return False
+    provenance = read_card(source).provenance
+    return bool(provenance.get("teacher")) or "ssld" in str(provenance.get("converted_from", "")).lower()

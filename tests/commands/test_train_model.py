@@ -1,0 +1,109 @@
+"""What a detector's training begins with: backbones, their normalisation, their rates; every recipe's first steps."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+import limbeck
+from limbeck.backbones.features import Features
+from limbeck.checkpoints.card import Card, save
+from limbeck.classification.models import Architecture, build
+from limbeck.commands.train import starting_options
+from limbeck.commands.train_model import is_distilled, rates_of, student_of
+from limbeck.detection.ssd_models import adopt_vgg16, ssd300
+from limbeck.errors import CheckpointError, OptionError
+from limbeck.recipes import TRAIN
+from limbeck.records import Preprocess
+from limbeck.scenes.dataset import draw_boxes_dataset
+from limbeck.ssld.rates import RESIDUAL_DETECTION
+from limbeck.training.log import read_metrics
+from limbeck.training.train_options import Train
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detect") / "scenes"
+    draw_boxes_dataset(folder, 8, seed=3, size=64, workers=1, shown=False)
+    return folder
+
+
+@pytest.fixture
+def distilled(tmp_path: Path) -> Path:
+    """A student that saw photos in a way of its own."""
+    torch.manual_seed(5)
+    architecture = Architecture.parse("resnet10t", classes=4)
+    card = Card(asdict(architecture), list("abcd"), Preprocess((64, 64), MEAN, STD), provenance={"teacher": "resnet50"})
+    save(tmp_path / "student", architecture.build(), card)
+    return tmp_path / "student"
+
+
+def test_a_distilled_backbone_keeps_its_weights_its_normalisation_and_learns_slowly(distilled: Path) -> None:
+    options = Train(detector="ssdlite", backbone=str(distilled))
+    start = student_of(options, 3)
+    assert (start.look.mean, start.look.std) == (MEAN, STD)
+    assert start.architecture is not None
+    assert start.architecture["name"] == "resnet10t"
+    torch.manual_seed(5)
+    whole, features = build("resnet10t", classes=4), start.model.get_submodule("backbone")
+    assert isinstance(features, Features)
+    photos = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = Features(whole, (16, 32)).eval()(photos)
+        for one, other in zip(features.eval()(photos), expected, strict=True):
+            assert torch.equal(one, other)
+    assert is_distilled(options.backbone)
+    rates = rates_of(start.model, options)
+    found = {name.split(".")[2]: rate for name, rate in rates.items()}
+    assert [found[part] for part in ("conv1", "layer1", "layer2", "layer3", "layer4")] == [*RESIDUAL_DETECTION]
+
+
+def test_a_backbone_without_weights_is_seen_as_the_detector_has_it() -> None:
+    start = student_of(Train(detector="ssdlite", backbone="resnet10t"), 3)
+    assert start.look.mean == (0.485, 0.456, 0.406)
+    assert rates_of(start.model, Train(detector="ssdlite", backbone="resnet10t")) == {}
+
+
+def test_an_ssd_computes_what_the_vgg16_did_whose_weights_it_took() -> None:
+    torch.manual_seed(0)
+    whole: Any = torchvision.models.get_model("vgg16", weights=None)
+    model = ssd300(3)
+    assert adopt_vgg16(model, whole)
+    photos = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        near, _ = model.backbone(photos)
+        assert torch.allclose(near, whole.features[:23](photos), atol=1e-5)
+
+
+def test_an_ssd_takes_no_other_network() -> None:
+    with pytest.raises(OptionError, match="the weights of a vgg16, or a detector that takes any: ssdlite") as error:
+        student_of(Train(detector="ssd300", backbone="resnet10t"), 3)
+    assert "--detector ssdlite --backbone resnet10t" in str(error.value)
+
+
+def test_weights_that_cannot_be_fetched_say_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: Any, **__: Any) -> None:
+        raise OSError("no route to the host")
+
+    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", nowhere)
+    with pytest.raises(CheckpointError, match="--no-pretrained"):
+        student_of(starting_options("ssd300_coco"), 3)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "ssd512_coco" else ()) for name in TRAIN]
+)
+def test_every_recipe_takes_two_steps(name: str, scenes: Path, tmp_path: Path) -> None:
+    # what the published weights would add is a download
+    given: dict[str, Any] = {"pretrained": False, "backbone": "test_resnet" if name == "ssdlite" else ""}
+    few = {"steps": 2, "batch": 2, "workers": 0, "save_every": 2, "log_every": 1, "track": ("none",), "device": "cpu"}
+    cache = str(tmp_path / "cache")
+    limbeck.train(name, data=str(scenes), split="", val="none", out=tmp_path / "run", cache=cache, **few, **given)
+    records = [record for record in read_metrics(tmp_path / "run") if "loss" in record]
+    assert [record["step"] for record in records] == [1, 2]
+    assert all(0 < record["loss"] < float("inf") for record in records)
