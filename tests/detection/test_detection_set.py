@@ -1,6 +1,7 @@
 """Photos with boxes from every format; what is wrong with them is told in one error, before training."""
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from limbeck.detection.batch import Targets
 from limbeck.detection.dataset import DetectionSet
+from limbeck.detection.stored import read_set, write_set
+from limbeck.detection.voc_metric import VocMetric
 from limbeck.errors import LimbeckError, UnknownName
+from limbeck.records import Detections
 from tests.checkup.sets import HEIGHT, SETS, WIDTH, box_of, coco, coco_content, photo, voc, voc_xml, yolo, zipped
 
 Change = Callable[[dict[str, Any]], object]
@@ -153,6 +158,66 @@ def test_a_split_by_list_by_folder_and_by_the_name_of_the_json(tmp_path: Path) -
     root = coco(tmp_path / "coco")
     (root / "annotations" / "instances.json").rename(root / "annotations" / "instances_val2017.json")
     assert len(opened(root, split="val")) == 20
+
+
+def listed(photos: DetectionSet) -> set[int]:
+    return {int(Path(photos.images.path(index)).stem) for index in range(len(photos))}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "numbers"),
+    [
+        ("few.txt", "3\n5\n\n", {3, 5}),
+        ("few.txt", "3.jpg\nelsewhere/7.jpg\n", {3, 7}),
+        ("cat_train.txt", "3  1\n4 -1\n5  0\n", {3, 5}),
+        ("few.json", '["3.jpg", "5"]', {3, 5}),
+        ("few.json", '{"images": [{"id": 1, "file_name": "9.jpg"}]}', {9}),
+    ],
+)
+@pytest.mark.parametrize("format", ["COCO", "Pascal VOC", "YOLO"])
+def test_a_split_by_a_list_of_the_users(format: str, name: str, text: str, numbers: set[int], tmp_path: Path) -> None:
+    root = SETS[format](tmp_path / "set")
+    file = tmp_path / name
+    file.write_text(text)
+    assert listed(opened(zipped(root), split=str(file))) == numbers
+
+
+def test_lists_that_do_not_fit(tmp_path: Path) -> None:
+    root = coco(tmp_path / "set")
+    file = tmp_path / "few.txt"
+    file.write_text("3.jpg\nnone.jpg\n")
+    message = told(root, split=str(file))
+    assert "1 entry of the lists of splits leading nowhere" in message
+    assert f"{file}, none.jpg" in message
+    assert listed(opened(root, split=str(file), skip_bad=True)) == {3}
+    file.write_text("none.jpg\n")
+    assert "lists none of the images" in told(root, split=str(file), skip_bad=True)
+    (tmp_path / "few.json").write_text("{")
+    assert "few.json cannot be read" in told(root, split=str(tmp_path / "few.json"))
+
+
+def test_what_voc_calls_difficult_is_not_learned_from(tmp_path: Path) -> None:
+    root = voc(tmp_path / "set")
+    file = root / "Annotations" / "3.xml"
+    file.write_text(file.read_text().replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+    photos = opened(root)
+    target = photos.target([int(Path(photos.images.path(index)).stem) for index in range(20)].index(3))
+    assert target.crowd is not None
+    assert target.crowd.tolist() == [True]
+    assert Targets.of([target]).there.shape == (1, 0)
+    metric = VocMetric(photos.classes)
+    metric.add(3, Detections(target.boxes, torch.ones(1), target.labels), target)
+    assert metric.per_class()[1].truth == 0
+    assert int(photos.columns.crowd.sum()) == 1
+
+
+@pytest.mark.parametrize("format", ["COCO", "Pascal VOC", "YOLO"])
+def test_straight_from_a_tar(format: str, tmp_path: Path) -> None:
+    root = SETS[format](tmp_path / "set")
+    for kind, suffix in (("w", ".tar"), ("w:gz", ".tar.gz")):
+        with tarfile.open(tmp_path / f"set{suffix}", kind) as packed:  # type: ignore[call-overload]
+            packed.add(root, "set")
+        assert opened(tmp_path / f"set{suffix}").fingerprint() == opened(root).fingerprint()
 
 
 def test_a_split_that_nothing_tells_is_drawn_by_the_images(tmp_path: Path) -> None:
@@ -343,3 +408,23 @@ def test_images_that_several_files_number_alike(tmp_path: Path) -> None:
     (root / "annotations" / "more.json").write_text(json.dumps(content))
     photos = opened(root)
     assert photos.numbers == tuple(range(40))
+
+
+def test_a_set_as_files_of_a_run(tmp_path: Path) -> None:
+    root = changed(tmp_path / "set", annotation(3, iscrowd=1, area=77.5))
+    photos = opened(root).take([4, 3, 19])
+    write_set(photos, tmp_path, "kept")
+    (root / "annotations" / "instances.json").unlink()
+    (root / "images" / "4.jpg").unlink()
+    again = read_set(tmp_path, "kept")
+    assert again is not None
+    assert again.fingerprint() == photos.fingerprint()
+    assert (again.classes, again.ids, again.numbers) == (photos.classes, photos.ids, photos.numbers)
+    for index in range(3):
+        ours, theirs = again.target(index), photos.target(index)
+        assert torch.equal(ours.boxes, theirs.boxes)
+        assert ours.crowd is not None
+        assert theirs.crowd is not None
+        assert torch.equal(ours.crowd, theirs.crowd)
+        assert ours.masks is None
+    assert read_set(tmp_path, "other") is None

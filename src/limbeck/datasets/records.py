@@ -17,7 +17,7 @@ class Thing(NamedTuple):
     number: int | None = None  # the class's id where the format has ids
     box: Box | None = None
     outline: Any = None  # COCO: polygons, or run lengths
-    crowd: bool = False
+    crowd: bool = False  # not learned from, and left aside in measuring
     flaw: str = ""
     place: str = ""  # the line, or the annotation's id
     area: float | None = None  # in pixels, where the file says it: of the object itself, not of its box

@@ -17,7 +17,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 def read(tree: Tree, lookup: Lookup) -> Labels | None:
     """The xml files of a tree that are annotations.
 
-    Corners count from 1 and include both ends; in the records they count from 0 and the far ends lie outside.
+    Corners count from 1 and include both ends; in the records they count from 0 and the far ends lie outside. What is
+    `difficult` is marked as COCO's crowds are: nobody learns from it, and neither finding nor missing it counts.
     """
     troubles: list[Trouble] = []
     samples: list[Sample] = []
@@ -96,7 +97,8 @@ def _thing(element: ElementTree.Element, number: int) -> Thing:
         return Thing(label, flaw="its bndbox lacks a corner, or has one that is no number", place=place)
     where = (left - 1, top - 1, right, bottom)
     flaw = f"corners {left:g},{top:g},{right:g},{bottom:g}" if right <= left or bottom <= top else ""
-    return Thing(label, None, where, flaw=flaw and f"no extent: {flaw}", place=place)
+    difficult = _number(element.findtext("difficult")) == 1
+    return Thing(label, None, where, crowd=difficult, flaw=flaw and f"no extent: {flaw}", place=place)
 
 
 def _image_sets(tree: Tree) -> dict[str, set[str]]:

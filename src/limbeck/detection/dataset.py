@@ -61,6 +61,7 @@ class DetectionSet:
     ) -> "DetectionSet":
         """The images of a split with their boxes; everything that is wrong with them is told in one error.
 
+        `split` is a name (several joined by +), or a file that lists images: COCO json, a json list, or a text.
         `classes` are those of a checkpoint; `skip_bad` goes on without what is wrong; `format` chooses among several.
         """
         several = [sources] if isinstance(sources, str | os.PathLike) else sources
@@ -68,7 +69,7 @@ class DetectionSet:
         problems, notes = Problems(names), list[str]()
         home = Path(cache) if cache else None
         labelled, trees = open_sources(names, format, home, shown, problems, notes)
-        samples, undrawn = of_split(labelled, split, notes)
+        samples, undrawn = of_split(labelled, split, problems, notes)
         images, listed = join(samples, trees, problems, cache=home, workers=workers, shown=shown)
         if undrawn and split:
             listed = [each for each in listed if drawn_into(split, images, each.row)]

@@ -85,12 +85,14 @@ def _not_coco(tree: Tree) -> str:
 
 
 def of_split(
-    sources: Sequence[Source], split: str | None, notes: list[str]
+    sources: Sequence[Source], split: str | None, problems: Problems, notes: list[str]
 ) -> tuple[list[tuple[Source, Sample]], bool]:
-    """The samples of a split (`train+val`: of both), and whether the split is still to be drawn."""
+    """The samples of a split (`train+val`: of both) or of a list's file, and whether the split is still to be drawn."""
     every = [(source, sample) for source in sources for sample in source.labels.samples]
     if split is None:
         return _labelled(every, notes), False
+    if is_list(split):
+        return _labelled(of_list(every, Path(split).expanduser(), problems), notes), False
     there = ordered({name for _, sample in every for name in sample.splits})
     wanted = set(split.split("+"))
     if not there and wanted <= _HELD_OUT.keys():
@@ -107,6 +109,55 @@ def of_split(
             hint="the json or list of that split beside the others, or another split",
         )
     return _labelled(chosen, notes), False
+
+
+def is_list(split: str) -> bool:
+    """Whether a split is a file that lists images.
+
+    >>> is_list("train"), is_list("train+val")
+    (False, False)
+    """
+    return split.lower().endswith((".txt", ".json")) and Path(split).expanduser().is_file()
+
+
+def of_list(samples: Sequence[tuple[Source, Sample]], file: Path, problems: Problems) -> list[tuple[Source, Sample]]:
+    """Those that a file lists: COCO's json or a json list by name, a text by name, path or VOC's stem, one a line."""
+    lookup = Lookup(sample.image for _, sample in samples)
+    chosen: set[str] = set()
+    for entry in _entries(file):
+        name = lookup.find(entry)[0] or lookup.find(f"{entry}.jpg")[0]  # a stem may have dots in it
+        if name:
+            chosen.add(name)
+        else:
+            problems.add("lost-list-entries", f"{file}, {entry}: no such image")
+    if not chosen:
+        raise problems.error(f"{file} lists none of the images", skippable=False)
+    return [(source, sample) for source, sample in samples if sample.image in chosen]
+
+
+def _entries(file: Path) -> list[str]:
+    try:
+        text = file.read_text("utf-8-sig")
+        if file.suffix.lower() != ".json":
+            return [_listed_name(line) for line in map(str.strip, text.splitlines()) if line and _is_in(line)]
+        content = json.loads(text)
+    except (ValueError, OSError, RecursionError) as error:
+        raise LimbeckError(
+            f"{file} cannot be read: {error}", expected="names of images, one a line, or COCO json", hint="another list"
+        ) from error
+    rows = content.get("images", []) if isinstance(content, dict) else content
+    names = [row.get("file_name") if isinstance(row, dict) else row for row in rows] if isinstance(rows, list) else []
+    return [name for name in names if isinstance(name, str)]
+
+
+def _is_in(line: str) -> bool:
+    """VOC's lists of a class: -1 says that it is not on the image."""
+    return line.split()[-1] != "-1"
+
+
+def _listed_name(line: str) -> str:
+    name, _, flag = line.rpartition(" ")
+    return name.strip() if flag in ("0", "1") and name.strip() else line
 
 
 def drawn_into(split: str, images: ImageSet, row: int) -> bool:
