@@ -1,0 +1,136 @@
+"""The photos that a detector learns from, and those that it is measured on."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from limbeck.checkpoints.detector_card import read_detector_card
+from limbeck.detection.dataset import DetectionSet
+from limbeck.detection.sources import is_list
+from limbeck.detection.stored import read_set, write_set
+from limbeck.detection.train_options import Train
+from limbeck.errors import LimbeckError, OptionError, counted, nearest
+from limbeck.runs.devices import reading_workers
+from limbeck.ssld.opening import refuse_moved
+
+_LEARNED, _MEASURED = "manifest", "val"
+
+
+class Photos(NamedTuple):
+    """What is learned from, and what is measured on."""
+
+    train: DetectionSet
+    val: DetectionSet | None
+
+
+def open_photos(options: Train) -> Photos:
+    """Those that a run that goes on has kept; else those that are named, all that is wrong with them in one error."""
+    if options.resume and (kept := read_set(_folder(options), _LEARNED)) is not None:
+        refuse_moved(kept.images)
+        return Photos(kept, read_set(_folder(options), _MEASURED))
+    if is_list(options.split) and not options.val and not options.val_split:
+        raise OptionError(
+            f"--split {options.split}, and nothing that says what to measure on",
+            expected="another list, other photos, or none",
+            hint="--val-split LIST, --val OTHER_PHOTOS or --val none",
+        )
+    known = tuple(read_detector_card(options.weights).classes) if options.weights else ()
+    try:
+        train = _learned(options, known)
+    except LimbeckError as error:
+        raise _with_those_of_val(error, options) from error
+    val = _measured(options, train.classes)
+    return Photos(train if options.empty else train.filled(), val)
+
+
+def keep_photos(options: Train, photos: Photos) -> None:
+    """For those who resume; what is learned from comes last, and tells that all is there."""
+    if read_set(_folder(options), _LEARNED) is None:
+        if photos.val is not None:
+            write_set(photos.val, _folder(options), _MEASURED)
+        write_set(photos.train, _folder(options), _LEARNED)
+
+
+def _folder(options: Train) -> Path:
+    return Path(options.out) / "last"
+
+
+def _learned(options: Train, known: tuple[str, ...]) -> DetectionSet:
+    """In the order of the model's answers, where it knows the same classes."""
+    photos = _open(options, options.data, options.split, options.classes)
+    if not options.classes and known and known != photos.classes and set(known) == set(photos.classes):
+        return _open(options, options.data, options.split, known)
+    return photos
+
+
+def _measured(options: Train, classes: tuple[str, ...]) -> DetectionSet | None:
+    if options.val == "none":
+        return None
+    sources = (options.val,) if options.val else options.data
+    split = options.val_split or ("" if options.val else "val")
+    try:
+        return _open(options, sources, split, classes)
+    except LimbeckError as error:
+        if options.val or options.val_split:
+            raise
+        raise type(error)(
+            error.found, expected=error.expected, hint=f"{error.hint}; --val OTHER_PHOTOS; or --val none"
+        ) from error
+
+
+def _with_those_of_val(error: LimbeckError, options: Train) -> LimbeckError:
+    """The faults of what is measured on beside those of what is learned from."""
+    try:
+        _measured(options, options.classes)
+    except LimbeckError as other:
+        if other.found != error.found and type(other) is type(error):
+            both = f"{error.found}\nand of the photos to measure on: {other.found}"
+            return type(error)(both, expected=error.expected, hint=error.hint)
+    return error
+
+
+def _open(options: Train, sources: tuple[str, ...], split: str, classes: tuple[str, ...]) -> DetectionSet:
+    return DetectionSet.open(
+        sources,
+        split=split or None,
+        classes=classes or None,
+        skip_bad=options.skip_bad,
+        format=options.format,
+        cache=options.cache or None,
+        workers=reading_workers(options.workers, 1),
+    )
+
+
+def told(options: Train, photos: Photos) -> str:
+    """What was found, in a few lines."""
+    train, val = photos
+    spans = train.columns.spans
+    objects = int((spans[:, 1] - spans[:, 0]).sum())
+    lines = [
+        f"{counted(len(train), 'photo')} with {counted(objects, 'box', 'boxes')} of "
+        f"{counted(len(train.classes), 'class', 'classes')}"
+        + (f", {counted(len(val), 'photo')} to measure on" if val is not None else ", none to measure on")
+    ]
+    lines += train.notes
+    if val is not None and (seen := _in_both(train, val)):
+        lines.append(f"{seen:,} of the photos to measure on are learned from too")
+    if options.weights and not options.resume:
+        lines += _unlike(tuple(read_detector_card(options.weights).classes), train.classes, options.weights)
+    return "\n".join(lines)
+
+
+def _in_both(train: DetectionSet, val: DetectionSet) -> int:
+    one, other = (np.ascontiguousarray(each.images.keys).view("V16")[:, 0] for each in (train, val))
+    return int(np.isin(other, one).sum())
+
+
+def _unlike(known: tuple[str, ...], classes: tuple[str, ...], weights: str) -> list[str]:
+    """Classes that are spelt nearly as the model has them.
+
+    >>> _unlike(("cat", "dog"), ("Cat", "dog", "tram"), "run")
+    ['run does not know Cat; the nearest that it knows is cat']
+    """
+    strange = [name for name in classes if name not in known]
+    near = {name: nearest(name, [each for each in known if each not in classes], 1) for name in strange}
+    return [f"{weights} does not know {name}; the nearest that it knows is {at[0]}" for name, at in near.items() if at]
