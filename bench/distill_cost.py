@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from limbeck.divergence import js
 from limbeck.images.imageset import ImageSet
 from limbeck.records import Preprocess
+from limbeck.runs.devices import student_precision, teacher_precision
 from limbeck.ssld.batch import PhotoBatch
-from limbeck.ssld.devices import student_precision, teacher_precision
 from limbeck.ssld.step import LabelledStep, LabelSource, SoftLabelStep, StudentInput
 from limbeck.ssld.store import SoftLabelStore, default_keep, encode
 from limbeck.ssld.teacher import TeacherSpec

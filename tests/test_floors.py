@@ -14,10 +14,11 @@ FLOORS = {
     "classification": 3, "detection": 3, "segmentation": 3,
     "checkpoints": 4,
     "training": 5, "checkup": 5,
-    "ssld": 6, "ld": 6, "deploy": 6, "report": 6,
-    "recipes": 7,
-    "commands": 8,
-    "cli": 9, "__main__": 10, "__init__": 10,
+    "runs": 6,
+    "ssld": 7, "ld": 7, "deploy": 7, "report": 7,
+    "recipes": 8,
+    "commands": 9,
+    "cli": 10, "__main__": 11, "__init__": 11,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

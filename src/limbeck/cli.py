@@ -38,7 +38,7 @@ COMMANDS = {
         start="limbeck.commands.finetune:starting_options",
     ),
     "train": Command(
-        "limbeck.training.train_options:Train",
+        "limbeck.detection.train_options:Train",
         "limbeck.commands.train:run",
         "a detector from photos with boxes",
         start="limbeck.commands.train:starting_options",

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.commands.distill import ensure_sound
 from limbeck.errors import NonFiniteLoss, OptionError, RunError, UnknownName
 from limbeck.images.imageset import ImageSet
-from limbeck.ssld.folder import resume_command, settle_options
+from limbeck.runs.resuming import resume_command
+from limbeck.runs.session import ensure_sound
+from limbeck.ssld.folder import settle_options
 from limbeck.ssld.options import Distill
 from tests.commands.tiny import run
 

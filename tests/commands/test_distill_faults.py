@@ -234,7 +234,7 @@ def test_a_finished_run_is_finished(photos: Path, teacher: Path, tmp_path: Path)
 def test_a_tracker_that_is_not_installed(
     photos: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("limbeck.ssld.devices.find_spec", lambda name: None)
+    monkeypatch.setattr("limbeck.runs.devices.find_spec", lambda name: None)
     said = parts(told(line(options(photos, teacher, tmp_path / "run", track=("mlflow",))), capsys))
     assert said == ("--track mlflow: it is not installed", "mlflow", "pip install mlflow")
 

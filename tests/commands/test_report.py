@@ -13,8 +13,9 @@ from limbeck.checkpoints.card import read_card
 from limbeck.commands import distill, report
 from limbeck.errors import Interrupted
 from limbeck.report.page import write_report
+from limbeck.runs.choices import known
 from limbeck.ssld.job import Job
-from limbeck.ssld.options import Distill, known
+from limbeck.ssld.options import OPTIONS, Distill
 from limbeck.training.stopping import Stopping
 from tests.commands.tiny import options, records, run
 
@@ -125,7 +126,7 @@ def test_a_teacher_that_is_not_needed_is_not_loaded_to_be_measured(
     module = distill.load(teacher).model
     store = str(tmp_path / "store")
     given = {"views": 1, "store": store, "epochs": 1, "teacher_size": 32, "eval": ""}
-    told = known(options(photos, "python:module", tmp_path / "first", **given))
+    told = known(options(photos, "python:module", tmp_path / "first", **given), OPTIONS, source="test")
     distill.run(Distill(**told), module)
     loaded: list[bool] = []
 

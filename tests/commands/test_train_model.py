@@ -15,13 +15,13 @@ from limbeck.classification.models import Architecture, build
 from limbeck.commands.train import starting_options
 from limbeck.commands.train_model import is_distilled, rates_of, student_of
 from limbeck.detection.ssd_models import adopt_vgg16, ssd300
+from limbeck.detection.train_options import Train
 from limbeck.errors import CheckpointError, OptionError
 from limbeck.recipes import TRAIN
 from limbeck.records import Preprocess
 from limbeck.scenes.dataset import draw_boxes_dataset
-from limbeck.ssld.rates import RESIDUAL_DETECTION
 from limbeck.training.log import read_metrics
-from limbeck.training.train_options import Train
+from limbeck.training.rates import RESIDUAL_DETECTION
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
 
@@ -61,6 +61,15 @@ def test_a_distilled_backbone_keeps_its_weights_its_normalisation_and_learns_slo
     rates = rates_of(start.model, options)
     found = {name.split(".")[2]: rate for name, rate in rates.items()}
     assert [found[part] for part in ("conv1", "layer1", "layer2", "layer3", "layer4")] == [*RESIDUAL_DETECTION]
+
+
+def test_a_backbone_by_name_takes_arguments_and_a_checkpoint_none(distilled: Path) -> None:
+    options = Train(detector="ssdlite", backbone="test_resnet", backbone_args='{"channels": [8, 16, 24, 40]}')
+    assert student_of(options, 3).model.get_submodule("backbone").channels == (96, 40)
+    with pytest.raises(OptionError, match="says itself how it is built"):
+        student_of(Train(detector="ssdlite", backbone=str(distilled), backbone_args='{"stem_width": 8}'), 3)
+    with pytest.raises(OptionError, match="--backbone-args is 'stem'"):
+        student_of(Train(detector="ssdlite", backbone="test_resnet", backbone_args="stem"), 3)
 
 
 def test_a_backbone_without_weights_is_seen_as_the_detector_has_it() -> None:

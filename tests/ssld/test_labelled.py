@@ -18,8 +18,8 @@ from limbeck.ssld.holdout import MOST, hold_out_each
 from limbeck.ssld.labels import Labels
 from limbeck.ssld.mixup import Mixup
 from limbeck.ssld.origin import Origin, choose_head, head_names
-from limbeck.ssld.rates import MOBILE, RESIDUAL, norm_parameters, parameter_rates, parts_of, reference_rates
 from limbeck.ssld.step import LabelledStep, StudentInput
+from limbeck.training.rates import MOBILE, RESIDUAL, norm_parameters, parameter_rates, parts_of, reference_rates
 
 
 @pytest.mark.parametrize(

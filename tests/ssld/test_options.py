@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from limbeck.errors import OptionError, RunError
-from limbeck.ssld.options import Distill, from_json, known, to_json
+from limbeck.runs.choices import from_json, known, to_json
+from limbeck.ssld.options import OPTIONS, Distill
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ from limbeck.ssld.options import Distill, from_json, known, to_json
 )
 def test_a_value_of_another_kind_is_told(name: str, value: Any, expected: str, hint: str) -> None:
     with pytest.raises(OptionError) as raised:
-        known({name: value}, source="config.json")
+        known({name: value}, OPTIONS, source="config.json")
     assert raised.value.found.startswith(f"config.json: {name} is ")
     assert raised.value.expected == expected
     assert raised.value.hint.endswith(hint)
@@ -43,7 +44,7 @@ def test_a_value_of_another_kind_is_told(name: str, value: Any, expected: str, h
 
 def test_values_that_mean_the_same_are_taken() -> None:
     given = {"images": Path("photos"), "out": Path("run"), "crop_scale": [0, 1], "lr": 1, "teacher_mean": np.zeros(3)}
-    taken = known(given | {"device": "cuda", "track": ["none"], "resume": True})
+    taken = known(given | {"device": "cuda", "track": ["none"], "resume": True}, OPTIONS, source="limbeck.distill")
     assert taken["images"] == ("photos",)
     assert taken["out"] == "run"
     assert taken["crop_scale"] == (0, 1)
@@ -58,17 +59,17 @@ def test_config_tells_what_was_asked_and_what_ran(tmp_path: Path) -> None:
     told = json.loads(file.read_text())
     assert (told["views"], told["keep_top"]) == (4, 0)
     assert told["resolved"] == {"keep_top": 100, "student_size": 160, "precision": "float32"}
-    assert Distill(**from_json(file)) == ran
-    assert Distill(**from_json(file, resolved=False)) == asked
+    assert Distill(**from_json(file, OPTIONS)) == ran
+    assert Distill(**from_json(file, OPTIONS, resolved=False)) == asked
     file.write_text(to_json(ran))
-    assert Distill(**from_json(file, resolved=False)) == Distill(**from_json(file)) == ran
+    assert Distill(**from_json(file, OPTIONS, resolved=False)) == Distill(**from_json(file, OPTIONS)) == ran
 
 
 def test_what_is_resolved_is_checked_too(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"resolved": {"precision": "int8"}}')
     with pytest.raises(OptionError, match="precision is 'int8'"):
-        from_json(file)
+        from_json(file, OPTIONS)
     file.write_text('{"resolved": [1]}')
     with pytest.raises(RunError, match="'resolved' holds no options"):
-        from_json(file)
+        from_json(file, OPTIONS)

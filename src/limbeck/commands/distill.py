@@ -1,10 +1,7 @@
 """limbeck distill: a teacher and photos go in, a small student comes out."""
 
-import math
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,23 +13,21 @@ from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, is_best, ship
 from limbeck.commands.report import Report, doubt
 from limbeck.console import console, duration
-from limbeck.errors import Interrupted, LimbeckError, NonFiniteLoss, OptionError, RunError, counted, unknown_name
-from limbeck.files import FULL
+from limbeck.errors import LimbeckError, OptionError, counted, unknown_name
 from limbeck.recipes import RECIPES, running
+from limbeck.runs.choices import from_json, in_python, known, typed
+from limbeck.runs.devices import start_ranks
+from limbeck.runs.session import ensure_sound, session
 from limbeck.ssld import answers
 from limbeck.ssld.anchor import anchored
-from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.finetune_options import told as finetuned
 from limbeck.ssld.folder import settle_options
 from limbeck.ssld.job import Job, prepare
-from limbeck.ssld.lock import only_here
-from limbeck.ssld.options import Distill, from_json, in_python, known, typed, validate
-from limbeck.ssld.resuming import resume_command
+from limbeck.ssld.options import OPTIONS, Distill, validate
 from limbeck.tables import look_up
 from limbeck.training import trackers
 from limbeck.training.log import read_metrics
 from limbeck.training.loop import fit
-from limbeck.training.ranks import Ranks
 from limbeck.training.state import read_progress
 
 
@@ -54,13 +49,14 @@ def distill(
         "student": student,
         "out": str(out),
     }
-    asked = known({name: value for name, value in given.items() if value not in ("", ())} | options)
+    kept = {name: value for name, value in given.items() if value not in ("", ())}
+    asked = known(kept | options, OPTIONS, source="limbeck.distill", usage="limbeck distill --help")
     going_on = asked.get("out", "") if asked.get("resume") else ""
     start = starting_point(asked.get("recipe", ""), asked.get("config", ""), going_on)
     try:
         return run(replace(start, **asked), module)
     except LimbeckError as error:
-        if note := in_python(str(error)):
+        if note := in_python(str(error), OPTIONS):
             error.add_note(note)
         raise
 
@@ -73,14 +69,14 @@ def starting_point(recipe: str = "", config: str = "", resumed: str = "") -> Dis
     """
     stored = Path(resumed) / "config.json"
     if resumed and stored.exists():
-        return Distill(**from_json(stored))
+        return Distill(**from_json(stored, OPTIONS))
     if config and recipe:
         raise OptionError(
             f"--config {config} with --recipe {recipe}", expected="one of them", hint="leave --recipe out"
         )
     if config:
         file = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
-        return replace(Distill(**from_json(file, resolved=False)), out="", config=config, resume=False)
+        return replace(Distill(**from_json(file, OPTIONS, resolved=False)), out="", config=config, resume=False)
     name = recipe or Distill().recipe
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, option="--recipe")
@@ -99,59 +95,15 @@ def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None
     options = anchored(running.scaled(options))
     ranks = start_ranks(options.device, options.track, Path(options.out))
     started = time.monotonic()
-    try:
-        with only_here(Path(options.out)) if ranks.first else nullcontext(), one_voice(ranks):
-            job = prepare(options, ranks, module)
-            model, report = train(job)
-            if ranks.first:
-                finish(job, model, report, compare)
-                console.print(f"done in {duration(time.monotonic() - started)}")
-                console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
-            ranks.wait()
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        error = interrupted(stopped, options.out)
-        error.told = ranks.first
-        raise error from None
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise OptionError(
-            "a batch norm of the student was given one image alone, and has nothing to take a variance over",
-            expected="two images or more in each part of a batch",
-            hint="--batch 2 or more, a smaller --accumulate, or a student with other norms",
-        ) from error
-    except OSError as error:  # a line of a log: states and stores tell of a full disk by themselves
-        if error.errno not in FULL:
-            raise
-        raise RunError(
-            f"no space left to write in {options.out}",
-            expected="room for logs and states; the last saved state is good",
-            hint=f"free some space, then {resume_command(options.out)}",
-        ) from error
+    with session(ranks, options.out):
+        job = prepare(options, ranks, module)
+        model, report = train(job)
+        if ranks.first:
+            finish(job, model, report, compare)
+            console.print(f"done in {duration(time.monotonic() - started)}")
+            console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
+        ranks.wait()
     return load(job.run / "student")
-
-
-@contextmanager
-def one_voice(ranks: Ranks) -> Iterator[None]:
-    """Of several processes only the first speaks; what it told trackers is whole in the end."""
-    console.quiet = not ranks.first
-    try:
-        yield
-    finally:
-        console.quiet = False
-        # not end_training: it would leave a second run in this process without its group
-        trackers.finish(ranks)
-
-
-def interrupted(stopped: Interrupted | KeyboardInterrupt, out: str) -> Interrupted:
-    """What a Ctrl-C leaves, after the step in hand or at once."""
-    if isinstance(stopped, Interrupted):
-        return Interrupted(stopped.found, hint=resume_command(out))
-    if not (Path(out) / "config.json").exists():
-        return Interrupted("stopped before the run began", hint="the same command again: it looks at no photo twice")
-    saved = read_progress(Path(out)).done
-    state = f"the state after step {saved:,} is saved" if saved else "no step is saved yet"
-    return Interrupted(f"stopped at once; {state}", hint=resume_command(out))
 
 
 _TOLD_ELSEWHERE = ("images", "out", "resume", "config")
@@ -211,21 +163,6 @@ def train(job: Job) -> tuple[nn.Module, Report]:
     except LimbeckError as error:
         report.stopped(error)
         raise
-
-
-def ensure_sound(model: nn.Module, numbers: dict[str, float], done: int) -> None:
-    """Stop before a student that answers with nan is saved or shipped.
-
-    >>> ensure_sound(nn.Linear(1, 1), {"probe_js": 0.1}, done=5)
-    """
-    state = [value for value in model.state_dict().values() if value.is_floating_point()]
-    if all(map(math.isfinite, numbers.values())) and all(bool(torch.isfinite(value).all()) for value in state):
-        return
-    raise NonFiniteLoss(
-        f"after step {done:,} the student's weights or answers are not finite",
-        expected="finite numbers; the last saved state and student are good",
-        hint="a lower --lr, or --precision float32, in a new --out",
-    )
 
 
 def settings(options: Distill) -> str:

@@ -20,8 +20,9 @@ from limbeck.divergence import js
 from limbeck.errors import ImagesError, LimbeckError, OptionError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
-from limbeck.ssld.devices import reading_workers
-from limbeck.ssld.options import Distill, from_json
+from limbeck.runs.choices import from_json
+from limbeck.runs.devices import reading_workers
+from limbeck.ssld.options import OPTIONS, Distill
 from limbeck.ssld.teacher import Teacher, TeacherSpec, check_classes
 from limbeck.training.portions import Portions
 
@@ -150,7 +151,7 @@ def _teacher(options: Evaluate, loaded: Loaded) -> Teacher:
         config = find(options.run).parent / "config.json"
         if not config.is_file():
             raise _no_teacher(options, "this checkpoint lies in no run that names its teacher")
-        asked = Distill(**from_json(config))
+        asked = Distill(**from_json(config, OPTIONS))
         if options.teacher_weights:
             asked = replace(asked, teacher_weights=options.teacher_weights)
     if not asked.teacher or asked.teacher.startswith("python:"):

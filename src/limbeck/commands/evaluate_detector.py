@@ -12,7 +12,7 @@ from limbeck.detection.coco_metric import CocoMetric
 from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.results import results_json, write_results
 from limbeck.errors import OptionError, counted
-from limbeck.ssld.devices import reading_workers
+from limbeck.runs.devices import reading_workers
 
 
 def evaluate_detector(

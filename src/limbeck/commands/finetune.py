@@ -7,8 +7,9 @@ from typing import Any
 from limbeck.checkpoints.loaded import Loaded
 from limbeck.commands import distill
 from limbeck.errors import Interrupted, LimbeckError, OptionError, RunError
+from limbeck.runs.choices import from_json, in_python, known
 from limbeck.ssld.finetune_options import EXAMPLE, FIELDS, Finetune, as_run, in_its_words, of_run
-from limbeck.ssld.options import Distill, from_json, in_python, known
+from limbeck.ssld.options import OPTIONS, Distill
 
 
 def finetune(model: str | Path = "", *, images: Any = (), out: str | Path = "", **options: Any) -> Loaded:
@@ -22,7 +23,7 @@ def finetune(model: str | Path = "", *, images: Any = (), out: str | Path = "", 
     """
     named = {"model": str(model), "images": images, "out": str(out)}
     given = {name: value for name, value in named.items() if value not in ("", ())}
-    asked = known(given | options, source="limbeck.finetune", usage="limbeck finetune --help", table=FIELDS)
+    asked = known(given | options, FIELDS, source="limbeck.finetune", usage="limbeck finetune --help")
     start = starting_options(resumed=asked.get("out", "") if asked.get("resume") else "")
     try:
         return run(replace(start, **asked))
@@ -67,4 +68,4 @@ def run(options: Finetune) -> Loaded:
 
 def _stored(out: str) -> Distill | None:
     file = Path(out) / "config.json"
-    return Distill(**from_json(file)) if file.exists() else None
+    return Distill(**from_json(file, OPTIONS)) if file.exists() else None

@@ -15,8 +15,8 @@ from limbeck.commands.report import Report, latest, lost_photos
 from limbeck.console import console
 from limbeck.errors import counted
 from limbeck.report.page import Compared
+from limbeck.runs.folder import environment
 from limbeck.ssld.answers import look
-from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
 from limbeck.ssld.student import checkpoint_of
 from limbeck.training.log import read_metrics

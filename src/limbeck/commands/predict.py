@@ -19,7 +19,7 @@ from limbeck.console import console, errors, progress
 from limbeck.errors import ImagesError
 from limbeck.images.reader import evaluation_batches
 from limbeck.records import Skipped
-from limbeck.ssld.devices import reading_workers
+from limbeck.runs.devices import reading_workers
 
 _BATCH = 32
 _FEW = 512  # fewer are read sooner than a worker starts

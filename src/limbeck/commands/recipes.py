@@ -14,7 +14,8 @@ from limbeck.recipes import RECIPES, TRAIN
 from limbeck.recipes.published import Recipe, recipes
 from limbeck.recipes.published_detectors import TrainRecipe, train_recipes
 from limbeck.recipes.running import OFFICIAL
-from limbeck.ssld.options import OPTIONS, flag
+from limbeck.runs.choices import flag
+from limbeck.ssld.options import OPTIONS
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from limbeck.console import console
+from limbeck.detection.train_options import Train
 from limbeck.errors import as_typed
 from limbeck.recipes.published_detectors import TrainRecipe
-from limbeck.ssld.options import flag
-from limbeck.training.train_options import Train
+from limbeck.runs.choices import flag
 
 _TOLD = (
     "detector",

@@ -20,11 +20,11 @@ from limbeck.records import Skipped, SoftLabels
 from limbeck.report.interval import FEW
 from limbeck.report.page import Compared, HeldOut, ModelFacts, Page, Unfinished, write_report
 from limbeck.report.thumbnail import SIDE, thumbnail
+from limbeck.runs.folder import environment
+from limbeck.runs.resuming import resume_command
 from limbeck.ssld.answers import Answers
-from limbeck.ssld.folder import environment
 from limbeck.ssld.job import Job
 from limbeck.ssld.probe import TOP, Seen, teacher_accuracy
-from limbeck.ssld.resuming import resume_command
 from limbeck.training.log import read_metrics
 from limbeck.training.state import read_progress
 

@@ -17,8 +17,8 @@ from limbeck.images.cache import cache_root
 from limbeck.images.imageset import ImageSet
 from limbeck.images.sources import MANIFEST
 from limbeck.report.select_page import write_select_page
+from limbeck.runs.devices import start_ranks
 from limbeck.ssld.choosing import KEPT
-from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.gallery import Gallery
 from limbeck.ssld.gates import EXCLUDED, WHY, Selection, decide, find_twins, gates, least_score
 from limbeck.ssld.scoring import LEVELS, score_gallery

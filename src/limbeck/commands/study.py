@@ -20,10 +20,11 @@ from limbeck.images.imageset import ImageSet
 from limbeck.recipes.studies import STUDIES
 from limbeck.report.outcomes import Outcome
 from limbeck.report.study_page import StudyPage, write_study_page
+from limbeck.runs.choices import known, typed
+from limbeck.runs.devices import start_ranks
 from limbeck.ssld.anchor import anchored
-from limbeck.ssld.devices import start_ranks
 from limbeck.ssld.opening import open_images
-from limbeck.ssld.options import OPTIONS, Distill, known, typed, validate
+from limbeck.ssld.options import OPTIONS, Distill, validate
 from limbeck.training.log import read_metrics
 from limbeck.training.ranks import Ranks
 
@@ -42,9 +43,9 @@ def study(name: str, *, images: Any, out: str | Path, **options: Any) -> list[Ou
     told = {key: _texts(value) if key in ("points", "volumes") else value for key, value in options.items()}
     given = known(
         {"images": images, "out": str(out)} | told,
+        OPTIONS | _OWN,
         source="limbeck.study",
         usage="limbeck study --help",
-        table=OPTIONS | _OWN,
     )
     own = {key: given.pop(key) for key in list(given) if key in _OWN}
     return run(Study(name, replace(starting_point(given.get("recipe", "")), **given), **own))

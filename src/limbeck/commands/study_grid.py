@@ -13,8 +13,9 @@ import numpy as np
 from limbeck.commands.study_options import LABELS, Study, number, photos_asked
 from limbeck.images.imageset import ImageSet
 from limbeck.recipes.studies import STUDIES
+from limbeck.runs.choices import FREE
 from limbeck.ssld.opening import name_teacher
-from limbeck.ssld.options import FREE, OPTIONS, Distill
+from limbeck.ssld.options import OPTIONS, Distill
 
 VIEWS = 8  # stored views of each photo, where the options say none
 Prints = Mapping[tuple[str, ...], str]  # sources of photos -> what digests all of them

@@ -16,7 +16,7 @@ from limbeck.commands.study_grid import Prints
 from limbeck.commands.teach import student_size
 from limbeck.console import console
 from limbeck.files import write_atomically
-from limbeck.ssld.devices import reading_workers, teacher_precision
+from limbeck.runs.devices import reading_workers, teacher_precision
 from limbeck.ssld.job import view_policy
 from limbeck.ssld.labels import labels_of
 from limbeck.ssld.opening import class_names, name_teacher, open_images

@@ -15,7 +15,8 @@ from limbeck.commands.study_grid import Run, work_of
 from limbeck.console import console, duration
 from limbeck.errors import Interrupted, LimbeckError, NonFiniteLoss, counted
 from limbeck.files import write_atomically
-from limbeck.ssld.options import Distill, from_json
+from limbeck.runs.choices import from_json
+from limbeck.ssld.options import OPTIONS, Distill
 
 _OUTCOME = "outcome.json"
 
@@ -93,7 +94,7 @@ def _next(runs: Sequence[Run], folder: Folder) -> Run | None:
 def _do(run: Run, folder: Folder, options: Distill) -> None:
     out = folder.of(run.name)
     if (out / "config.json").exists():
-        options = replace(Distill(**from_json(out / "config.json")), out=str(out), resume=True)
+        options = replace(Distill(**from_json(out / "config.json", OPTIONS)), out=str(out), resume=True)
     try:
         distill.run(replace(options, out=str(out)))
     except NonFiniteLoss as error:  # a point of the grid that cannot be trained is a result
@@ -106,7 +107,7 @@ def _do(run: Run, folder: Folder, options: Distill) -> None:
         error.add_note(f"in the run {out}")
         raise
     card = read_card(find(out))
-    ran = from_json(out / "config.json")
+    ran = from_json(out / "config.json", OPTIONS)
     told = {"metrics": dict(card.metrics), "provenance": dict(card.provenance)}
     told |= {"epochs_between": ran["evaluate_every"], "lr": ran["lr"], "weight_decay": ran["weight_decay"]}
     folder.keep(run.name, told)

@@ -13,8 +13,8 @@ from limbeck.errors import Interrupted, LimbeckError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.mapping import parse_engine
 from limbeck.images.places import is_url
+from limbeck.runs.devices import start_ranks, teacher_precision
 from limbeck.ssld.ahead import Lesson, shards_of, teach_ahead
-from limbeck.ssld.devices import start_ranks, teacher_precision
 from limbeck.ssld.holdout import hold_out
 from limbeck.ssld.job import view_policy
 from limbeck.ssld.opening import (

@@ -2,7 +2,6 @@
 
 import shlex
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import nn
 
 from limbeck.checkpoints.detector_card import read_detector, read_detector_card, save_detector
 from limbeck.checkpoints.loaded_detector import LoadedDetector, load_detector
-from limbeck.commands.distill import ensure_sound, interrupted, one_voice
 from limbeck.commands.finish import is_best
 from limbeck.commands.train_checks import FIELDS, validate
 from limbeck.commands.train_job import TrainJob, prepare
@@ -20,20 +18,18 @@ from limbeck.commands.train_measure import measure, tell, write_classes
 from limbeck.commands.train_report import report
 from limbeck.console import console, duration
 from limbeck.detection.coco_metric import CocoMetric
-from limbeck.errors import Interrupted, LimbeckError, OptionError, RunError, counted, unknown_name
-from limbeck.files import FULL
+from limbeck.detection.train_options import Train
+from limbeck.errors import LimbeckError, OptionError, RunError, counted, unknown_name
 from limbeck.recipes import TRAIN
-from limbeck.ssld.devices import start_ranks
-from limbeck.ssld.folder import environment, refuse_taken
-from limbeck.ssld.lock import only_here
-from limbeck.ssld.options import from_json, in_python, known, resumed, typed
-from limbeck.ssld.resuming import resume_command
+from limbeck.runs.choices import from_json, in_python, known, resumed, typed
+from limbeck.runs.devices import start_ranks
+from limbeck.runs.folder import environment, refuse_taken
+from limbeck.runs.session import ensure_sound, session
 from limbeck.tables import look_up
 from limbeck.training import trackers
 from limbeck.training.log import read_metrics
 from limbeck.training.loop import fit
 from limbeck.training.state import read_progress
-from limbeck.training.train_options import Train
 
 
 def train(recipe: str = "", *, data: Any = (), out: str | Path = "", **options: Any) -> LoadedDetector:
@@ -47,7 +43,7 @@ def train(recipe: str = "", *, data: Any = (), out: str | Path = "", **options: 
     """
     given = {"recipe": recipe, "data": data, "out": str(out)}
     kept = {name: value for name, value in given.items() if value not in ("", ())}
-    asked = known(kept | options, source="limbeck.train", usage="limbeck train --help", table=FIELDS)
+    asked = known(kept | options, FIELDS, source="limbeck.train", usage="limbeck train --help")
     start = starting_options(recipe, asked.get("config", ""), asked.get("out", "") if asked.get("resume") else "")
     try:
         return run(replace(start, **asked))
@@ -69,7 +65,7 @@ def starting_options(recipe: str = "", config: str = "", resumed: str = "") -> T
         raise OptionError(f"--config {config} with {recipe}", expected="one of them", hint=f"leave {recipe} out")
     if config:
         file = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
-        return replace(Train(**from_json(file, resolved=False, table=FIELDS)), out="", config=config, resume=False)
+        return replace(Train(**from_json(file, FIELDS, resolved=False)), out="", config=config, resume=False)
     name = recipe or Train().recipe
     if name not in TRAIN:
         raise unknown_name("recipe", name, TRAIN, hint="limbeck recipes, for those of detectors too")
@@ -79,7 +75,7 @@ def starting_options(recipe: str = "", config: str = "", resumed: str = "") -> T
 
 def stored(run: Path) -> Train:
     """The options of a run."""
-    return Train(**from_json(run / "config.json", table=FIELDS))
+    return Train(**from_json(run / "config.json", FIELDS))
 
 
 def run(asked: Train) -> LoadedDetector:
@@ -88,36 +84,15 @@ def run(asked: Train) -> LoadedDetector:
     validate(options)
     ranks = start_ranks(options.device, options.track, Path(options.out))
     started = time.monotonic()
-    try:
-        with only_here(Path(options.out)) if ranks.first else nullcontext(), one_voice(ranks):
-            job = prepare(options, asked_first(options), ranks)
-            fitted = Fitting(job)
-            fitted.fit()
-            fitted.finish()
-            if ranks.first:
-                console.print(f"done in {duration(time.monotonic() - started)}")
-                console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
-            ranks.wait()
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        error = interrupted(stopped, options.out)
-        error.told = ranks.first
-        raise error from None
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise OptionError(
-            "a batch norm was given one value a channel, and has nothing to take a variance over",
-            expected="two images or more in each part of a batch",
-            hint="--batch 2 or more, or a smaller --accumulate",
-        ) from error
-    except OSError as error:  # a line of a log: states tell of a full disk by themselves
-        if error.errno not in FULL:
-            raise
-        raise RunError(
-            f"no space left to write in {options.out}",
-            expected="room for logs and states; the last saved state is good",
-            hint=f"free some space, then {resume_command(options.out)}",
-        ) from error
+    with session(ranks, options.out):
+        job = prepare(options, asked_first(options), ranks)
+        fitted = Fitting(job)
+        fitted.fit()
+        fitted.finish()
+        if ranks.first:
+            console.print(f"done in {duration(time.monotonic() - started)}")
+            console.print(f"next: limbeck predict {shlex.quote(options.out)} PHOTO...", markup=False)
+        ranks.wait()
     return load_detector(job.run / "student")
 
 
@@ -140,7 +115,7 @@ def settled(asked: Train) -> Train:
 def asked_first(options: Train) -> Train:
     """What the command that began the run asked for."""
     file = Path(options.out) / "config.json"
-    return Train(**from_json(file, resolved=False, table=FIELDS)) if options.resume else options
+    return Train(**from_json(file, FIELDS, resolved=False)) if options.resume else options
 
 
 class Fitting:

@@ -7,9 +7,9 @@ from typing import Any
 from limbeck.detection import DETECTORS
 from limbeck.detection.detector import design
 from limbeck.detection.policies import POLICIES
+from limbeck.detection.train_options import Train
 from limbeck.errors import OptionError, as_typed, unknown_name
-from limbeck.ssld.options import TRACKERS, flag, typed
-from limbeck.training.train_options import Train
+from limbeck.runs.choices import TRACKERS, flag, typed
 
 EXAMPLE = "limbeck train ssdlite --data LABELLED --out RUN"
 FIELDS: Mapping[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Train)}

@@ -15,10 +15,11 @@ from limbeck.classification.models import Architecture, preprocess_of
 from limbeck.commands.train_checks import no_backbone_fits
 from limbeck.console import console
 from limbeck.detection.detector import Design, Detector, Look, design
+from limbeck.detection.train_options import Train
 from limbeck.errors import CheckpointError, OptionError, as_typed, counted
 from limbeck.records import Preprocess
-from limbeck.ssld.rates import RESIDUAL_DETECTION, parts_of, reference_rates, spread, tell_rates
-from limbeck.training.train_options import Train
+from limbeck.ssld.student import parse_args
+from limbeck.training.rates import RESIDUAL_DETECTION, parts_of, reference_rates, spread, tell_rates
 
 
 class Start(NamedTuple):
@@ -77,7 +78,14 @@ def look_of(options: Train, kind: Design) -> Look:
 def backbone_of(options: Train) -> Backbone:
     """The classifier that --backbone names, with its weights where it has any; a resumed run has its own."""
     source = Path(options.backbone).expanduser()
+    args = parse_args(options.backbone_args, "--backbone-args")
     if is_checkpoint(source):
+        if args:
+            raise OptionError(
+                f"--backbone-args with {options.backbone}, which says itself how it is built",
+                expected="a model's name, or no arguments",
+                hint="leave --backbone-args out",
+            )
         folder = find(source)
         card = read_card(folder)
         architecture = card.build_from()
@@ -86,7 +94,7 @@ def backbone_of(options: Train) -> Backbone:
             fit_weights(model, read_weights(folder / WEIGHTS), str(folder))
         normalised: Preprocess | None = card.preprocess
     else:
-        architecture = named(options.backbone)
+        architecture = named(options.backbone, args=args)
         model = built(architecture, options)
         normalised = preprocess_of(model) if options.pretrained else None
     return Backbone(

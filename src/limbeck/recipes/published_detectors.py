@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from limbeck.detection.train_options import Train
 from limbeck.recipes import TRAIN
 from limbeck.tables import look_up
-from limbeck.training.train_options import Train
 
 # of the reference on COCO val2017: AP in per cent; GB of a V100 in training, at its own batch; its images a second
 MEASURED = {

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from limbeck.training.train_options import Train
+from limbeck.detection.train_options import Train
 
 PUBLISHED_VGG16 = "torchvision/vgg16.IMAGENET1K_FEATURES"  # the Caffe weights that the reference begins with
 

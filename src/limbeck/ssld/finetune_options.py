@@ -1,6 +1,5 @@
 """The options of `limbeck finetune`: those of a run that learns from labels, under names that fit it."""
 
-import dataclasses
 import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -9,7 +8,8 @@ from tyro.conf import Positional, arg
 
 from limbeck.checkpoints.card import is_checkpoint
 from limbeck.errors import LimbeckError, OptionError
-from limbeck.ssld.options import OPTIONS, Distill, Precision, flag, typed
+from limbeck.runs.choices import Precision, flag, table_of, typed
+from limbeck.ssld.options import OPTIONS, Distill
 
 EXAMPLE = "limbeck finetune resnet50d --images PHOTOS --out RUN"
 
@@ -98,7 +98,7 @@ class Finetune:
     """Where manifests and unpacked archives are kept (default: $LIMBECK_CACHE or ~/.cache/limbeck)."""
 
 
-FIELDS = {field.name: field for field in dataclasses.fields(Finetune)}
+FIELDS = table_of(Finetune)
 # what has another name in a distillation
 _OTHERWISE = {"model": "student", "weights": "student_weights", "size": "student_size", "val": "probe"}
 _SAME = [name for name in FIELDS if name in OPTIONS and name != "tune"]

@@ -1,25 +1,12 @@
-"""The run folder: what is in it, and whose it is."""
+"""A distillation's run folder: the options of the run in it, and its photos."""
 
-import dataclasses
-import importlib.metadata
-import json
-import os
-import platform
-import sys
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from limbeck.console import console
 from limbeck.errors import OptionError, RunError
-from limbeck.files import sweep, write_atomically
+from limbeck.runs.choices import from_json, resumed
+from limbeck.runs.folder import refuse_taken, write_down
 from limbeck.ssld.anchor import anchored
-from limbeck.ssld.lock import LOCK, refuse_if_running, unwritable
-from limbeck.ssld.options import Distill, from_json, resumed, to_json
-from limbeck.ssld.resuming import resume_command
-
-PACKAGES = ("limbeck", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "simplejpeg", "pyarrow")
+from limbeck.ssld.options import OPTIONS, Distill
 
 
 def photos_file(run: Path) -> Path:
@@ -44,74 +31,14 @@ def settle_options(asked: Distill) -> Distill:
                 expected="a folder that `limbeck distill` made",
                 hint="leave --resume out to start one",
             )
-        return resumed(anchored(asked), anchored(Distill(**from_json(stored))))
+        return resumed(anchored(asked), anchored(Distill(**from_json(stored, OPTIONS))))
     refuse_taken(run)
     return asked
-
-
-def refuse_taken(run: Path) -> None:
-    """A new run gets a folder of its own."""
-    if run.exists() and not run.is_dir():
-        raise RunError(f"--out {run} is a file", expected="a folder, new or empty", hint="another --out")
-    if any((run / name).exists() for name in ("last/state.safetensors", "metrics.jsonl", "student")):
-        refuse_if_running(run)
-        raise RunError(
-            f"{run} already holds a run",
-            expected="a folder of its own for each run",
-            hint=f"another --out, or go on with it: {resume_command(run)}",
-        )
-    if run.is_dir() and not (run / "config.json").exists() and any(map(_foreign, run.iterdir())):
-        raise RunError(
-            f"{run} holds files that are not a run's", expected="a new or empty folder", hint="another --out"
-        )
-
-
-def _foreign(path: Path) -> bool:
-    return path.name not in ("store", LOCK) and not path.name.endswith(".tmp")
 
 
 def start_folder(options: Distill, asked: Distill) -> Path:
     """Make the run folder and write down what runs."""
     run = Path(options.out)
     if options.resume:
-        asked = Distill(**from_json(run / "config.json", resolved=False))
+        asked = Distill(**from_json(run / "config.json", OPTIONS, resolved=False))
     return write_down(run, options, asked)
-
-
-def write_down(run: Path, options: Any, asked: Any) -> Path:
-    """Make the run folder, with the options that run and those that were asked for."""
-    told = to_json(dataclasses.replace(options, resume=False), dataclasses.replace(asked, resume=False))
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        for folder in (run, run / "last", run / "student", run / "latest"):
-            sweep(folder)
-        write_atomically(run / "config.json", told.encode())
-        tell_differences(run)
-        write_atomically(run / "environment.json", (json.dumps(environment(), indent=2) + "\n").encode())
-    except OSError as error:
-        raise unwritable(run, error) from error
-    return run
-
-
-def tell_differences(run: Path) -> None:
-    """Say when a run goes on elsewhere than it began: its result may then differ in the last bits."""
-    before = run / "environment.json"
-    if not before.exists():
-        return
-    then, now = json.loads(before.read_text()), environment()
-    for name in ("processes", "threads", "packages"):
-        if then.get(name) != now[name]:
-            console.print(f"this run began with {name} {then.get(name)}, and goes on with {now[name]}", markup=False)
-
-
-def environment() -> dict[str, Any]:
-    """The machine and the versions that a run's numbers depend on."""
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
-        "threads": torch.get_num_threads(),
-        "cuda": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-    }

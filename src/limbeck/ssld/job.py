@@ -18,7 +18,7 @@ from limbeck.images.imageset import ImageSet
 from limbeck.images.order import Order
 from limbeck.images.view import ViewPolicy
 from limbeck.records import SoftLabels
-from limbeck.ssld.devices import reading_workers, student_precision, teacher_precision
+from limbeck.runs.devices import reading_workers, student_precision, teacher_precision
 from limbeck.ssld.feed import Feed
 from limbeck.ssld.folder import start_folder
 from limbeck.ssld.holdout import hold_out
@@ -43,7 +43,6 @@ from limbeck.ssld.opening import (
 from limbeck.ssld.options import Distill
 from limbeck.ssld.origin import head_names, origin_of
 from limbeck.ssld.probe import Probe, ask_teacher, epochs_between
-from limbeck.ssld.rates import parameter_rates, tell_rates
 from limbeck.ssld.step import Distance, LabelledStep, LabelSource, SoftLabelStep, StudentInput
 from limbeck.ssld.store import SoftLabelStore, default_keep, encode
 from limbeck.ssld.student import Student, check_student, checkpoint_of, make_student
@@ -51,6 +50,7 @@ from limbeck.ssld.teaching import Teaching
 from limbeck.step import Step
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
+from limbeck.training.rates import parameter_rates, tell_rates
 from limbeck.training.schedule import warmup_steps
 
 

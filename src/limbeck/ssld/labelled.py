@@ -9,9 +9,9 @@ from limbeck.ssld.labels import Labels, Named, labels_of, named_photos, tell_bal
 from limbeck.ssld.opening import open_images
 from limbeck.ssld.options import Distill
 from limbeck.ssld.origin import Origin, choose_head, head_names, labelled_student
-from limbeck.ssld.rates import reference_rates
 from limbeck.ssld.student import Student, goes_on
 from limbeck.training.ranks import Ranks
+from limbeck.training.rates import reference_rates
 
 
 @dataclass(frozen=True)

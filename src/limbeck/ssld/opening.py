@@ -17,7 +17,7 @@ from limbeck.images.imageset import ImageSet
 from limbeck.images.places import is_url
 from limbeck.images.reader import evaluation_batches
 from limbeck.images.view import ViewPolicy
-from limbeck.ssld.devices import reading_workers
+from limbeck.runs.devices import reading_workers
 from limbeck.ssld.folder import photos_file
 from limbeck.ssld.options import Distill
 from limbeck.ssld.remote import copy_of, fetch

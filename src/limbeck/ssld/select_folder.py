@@ -19,7 +19,7 @@ from limbeck.images.imageset import ImageSet
 from limbeck.images.manifest import open_manifest, read_skipped, write
 from limbeck.images.places import PLAIN
 from limbeck.images.sources import MANIFEST
-from limbeck.ssld.lock import LOCK, only_here
+from limbeck.runs.lock import LOCK, only_here
 from limbeck.ssld.select_options import FREE, Select
 
 OPTIONS_FILE, PHOTOS = "select.json", "photos"

@@ -13,8 +13,8 @@ from limbeck.console import console
 from limbeck.errors import ImagesError, OptionError, counted
 from limbeck.images.imageset import ImageSet
 from limbeck.images.reader import evaluation_batches
+from limbeck.runs.devices import teacher_precision
 from limbeck.ssld.anchor import anchored
-from limbeck.ssld.devices import teacher_precision
 from limbeck.ssld.gallery import Gallery
 from limbeck.ssld.options import Distill
 from limbeck.ssld.scoring import Asked, Excluding

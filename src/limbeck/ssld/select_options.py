@@ -1,12 +1,11 @@
 """The options of `limbeck select`, which are also the arguments of `limbeck.select(...)`."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from limbeck.errors import OptionError
 from limbeck.images.mapping import parse_engine
-from limbeck.ssld.options import Check, TeacherPrecision, known
+from limbeck.runs.choices import Check, TeacherPrecision, known, table_of
 
 Signature = Literal["embedding", "hash", "local"]
 
@@ -68,7 +67,7 @@ class Select:
     """Where manifests and finished shards are kept (default: $LIMBECK_CACHE or ~/.cache/limbeck)."""
 
 
-OPTIONS = {field.name: field for field in dataclasses.fields(Select)}
+OPTIONS = table_of(Select)
 EXAMPLE = "limbeck select --gallery PHOTOS --exclude VAL --teacher resnet50d --per-class 4000 --out SET"
 # what may differ when a selection is made again in its place, since the result does not depend on it
 FREE = {"out", "engine", "workers", "cache", "device", "check_teacher"}
@@ -80,7 +79,7 @@ def from_arguments(given: dict[str, Any]) -> Select:
     >>> from_arguments({"gallery": "photos", "per_class": 10}).gallery
     ('photos',)
     """
-    return Select(**known(given, source="limbeck.select", usage="limbeck select --help", table=OPTIONS))
+    return Select(**known(given, OPTIONS, source="limbeck.select", usage="limbeck select --help"))
 
 
 def validate(options: Select) -> None:

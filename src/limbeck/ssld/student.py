@@ -122,8 +122,8 @@ def start(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
         console.print(f"{source} has other classes: {', '.join(anew)} start anew", markup=False)
 
 
-def parse_args(text: str) -> dict[str, Any]:
-    """The arguments of --student-args.
+def parse_args(text: str, option: str = "--student-args") -> dict[str, Any]:
+    """The arguments of a network's builder, as they are typed.
 
     >>> parse_args('{"drop_rate": 0.2}')
     {'drop_rate': 0.2}
@@ -135,5 +135,5 @@ def parse_args(text: str) -> dict[str, Any]:
     except ValueError:
         args = None
     if not isinstance(args, dict):
-        raise OptionError(f"--student-args is {text!r}", expected="a JSON object", hint="'{\"drop_rate\": 0.2}'")
+        raise OptionError(f"{option} is {text!r}", expected="a JSON object", hint="'{\"drop_rate\": 0.2}'")
     return args

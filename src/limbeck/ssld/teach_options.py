@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from limbeck.errors import OptionError
-from limbeck.ssld import options as distilling
-from limbeck.ssld.options import Distill, TeacherPrecision, validate
+from limbeck.runs import choices
+from limbeck.runs.choices import TeacherPrecision, table_of
+from limbeck.ssld.options import Distill, validate
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Teach:
     """Where manifests and unpacked archives are kept (default: $LIMBECK_CACHE or ~/.cache/limbeck)."""
 
 
-OPTIONS = {field.name: field for field in dataclasses.fields(Teach)}
+OPTIONS = table_of(Teach)
 EXAMPLE = "limbeck teach --images PHOTOS --teacher resnet50d --views 4 --out STORE"
 _SHARED = {field.name for field in dataclasses.fields(Distill)} & set(OPTIONS)
 
@@ -82,7 +83,7 @@ def known(given: dict[str, Any]) -> dict[str, Any]:
     >>> known({"images": "photos", "views": 2})
     {'images': ('photos',), 'views': 2}
     """
-    return distilling.known(given, source="limbeck.teach", usage="limbeck teach --help", table=OPTIONS)
+    return choices.known(given, OPTIONS, source="limbeck.teach", usage="limbeck teach --help")
 
 
 def of_recipe(recipe: Distill) -> Teach:

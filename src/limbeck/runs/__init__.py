@@ -1,0 +1,1 @@
+"""A run: its options, folder, lock and processes, whatever it trains."""
