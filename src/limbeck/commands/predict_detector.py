@@ -19,20 +19,7 @@ from limbeck.errors import OptionError
 from limbeck.files import write_atomically
 from limbeck.images.decode import Unreadable, decode
 from limbeck.records import Skipped
-from limbeck.report.detections_page import Marked, drawn
-
-_COLOURS = (
-    "#e6194b",
-    "#3cb44b",
-    "#4363d8",
-    "#f58231",
-    "#911eb4",
-    "#008080",
-    "#9a6324",
-    "#800000",
-    "#808000",
-    "#000075",
-)
+from limbeck.report.detections_pictures import Marked, drawn
 
 
 def predict_detector(

@@ -12,14 +12,8 @@ from limbeck.detection.coco_metric import CocoMetric
 from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.kept import Kept, Key, overlaps_of
 from limbeck.images.decode import Unreadable
-from limbeck.report.detections_page import (
-    DetectionsPage,
-    FoundClass,
-    FoundPhoto,
-    Marked,
-    side_by_side,
-    write_detections,
-)
+from limbeck.report.detections_page import DetectionsPage, FoundClass, FoundPhoto, write_detections
+from limbeck.report.detections_pictures import Marked, side_by_side
 from limbeck.report.pictures import photo_of
 from limbeck.training.log import read_metrics
 
@@ -97,7 +91,7 @@ def _shot(kept: Kept, photos: DetectionSet, place: int) -> FoundPhoto | None:
         return None
     found = _sure(kept)
     truth = _marked(kept.truth[:, :5], photos.classes, None)
-    jpeg = side_by_side(photo, truth, _marked(found[:, [0, 1, 2, 3, 5]], photos.classes, found[:, 4]))
+    jpeg = side_by_side(photo, [truth, _marked(found[:, [0, 1, 2, 3, 5]], photos.classes, found[:, 4])])
     told = f"{len(truth)} there, {len(found)} found with a score of {_SURE:g} or more"
     return FoundPhoto(photos.images.path(place), told, jpeg)
 

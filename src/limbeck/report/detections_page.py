@@ -8,16 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from limbeck.files import write_atomically
 from limbeck.report.curves import COLOURS, curves, for_page
-from limbeck.report.pictures import small
 from limbeck.report.templates import fill
 
-HUES = "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000", "#000075"
 _CURVES = 12
-_SIDE = 420
 _INCHES = (5.6, 2.9)
 
 
@@ -45,6 +41,16 @@ class FoundPhoto:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A detector beside others: its name and COCO's numbers on the same photos."""
+
+    name: str
+    numbers: Mapping[str, float]
+    history: Sequence[Mapping[str, Any]] = ()
+    highlighted: bool = False
+
+
+@dataclass(frozen=True)
 class DetectionsPage:
     """All that the page shows."""
 
@@ -55,44 +61,8 @@ class DetectionsPage:
     history: Sequence[Mapping[str, Any]]
     galleries: Mapping[str, Sequence[FoundPhoto]]  # by title
     facts: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Marked:
-    """A box of a picture: corners in its pixels, the number of its class, and what is written at it."""
-
-    box: Sequence[float]
-    label: int
-    text: str
-
-
-def drawn(photo: Image.Image, boxes: Sequence[Marked], side: int | None = None) -> Image.Image:
-    """A copy with boxes, the first on top; at most `side` pixels a side."""
-    image = photo.convert("RGB") if side is None else small(photo, side).convert("RGB")
-    image = image.copy()
-    times = image.width / photo.width
-    pen = ImageDraw.Draw(image)
-    thick = max(2, round(max(image.size) / 300))
-    for each in reversed(boxes):
-        colour = HUES[each.label % len(HUES)]
-        corners = [value * times for value in each.box]
-        pen.rectangle(corners, outline=colour, width=thick)
-        if each.text:
-            place = corners[0], max(0.0, corners[1] - 12)
-            pen.rectangle(pen.textbbox(place, each.text), fill=colour)
-            pen.text(place, each.text, fill="white")
-    return image
-
-
-def side_by_side(photo: Image.Image, truth: Sequence[Marked], found: Sequence[Marked]) -> bytes:
-    """What is there and what was found, as one JPEG."""
-    left, right = drawn(photo, truth, _SIDE), drawn(photo, found, _SIDE)
-    both = Image.new("RGB", (left.width * 2 + 6, left.height), "white")
-    both.paste(left, (0, 0))
-    both.paste(right, (left.width + 6, 0))
-    data = io.BytesIO()
-    both.save(data, "JPEG", quality=82)
-    return data.getvalue()
+    shown: str = "On the left what is there, on the right what was found."
+    rivals: Sequence[Rival] = ()
 
 
 def write_detections(run: Path, page: DetectionsPage) -> Path:
@@ -111,6 +81,7 @@ def write_detections(run: Path, page: DetectionsPage) -> Path:
         curves=curves(page.history),
         precisions=[(each, _precision(each, number)) for number, each in enumerate(shown[:_CURVES])],
         more=max(0, len(shown) - _CURVES),
+        race=_race(page.rivals),
     )
     path = run / "report.html"
     write_atomically(path, text.encode("utf-8", "backslashreplace"))
@@ -119,23 +90,48 @@ def write_detections(run: Path, page: DetectionsPage) -> Path:
 
 def _precision(each: FoundClass, number: int) -> str:
     """Precision over recall as SVG."""
+    assert each.recall is not None
+    assert each.precision is not None
+    line = each.recall, each.precision, COLOURS["accent"], "solid"
+    return _drawing([line], ("recall", "precision"), f"precision-{number}", ends=(1.02, 1.02))
+
+
+def _race(rivals: Sequence[Rival]) -> str:
+    """AP of each over the steps of its training, as SVG; nothing where fewer than two points are known."""
+    lines = []
+    for rival in rivals:
+        points = [(each["step"], each["AP"]) for each in rival.history if "AP" in each]
+        if len(points) > 1:
+            colour, style = ("accent", "solid") if rival.highlighted else ("ink", "dashed")
+            lines.append(([step for step, _ in points], [ap for _, ap in points], COLOURS[colour], style))
+    return _drawing(lines, ("step", "AP"), "race") if lines else ""
+
+
+_Numbers = Sequence[float] | NDArray[Any]
+
+
+def _drawing(
+    lines: Sequence[tuple[_Numbers, _Numbers, str, str]],
+    names: tuple[str, str],
+    prefix: str,
+    ends: tuple[float | None, float | None] = (None, None),
+) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    assert each.recall is not None
-    assert each.precision is not None
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "limbeck", "font.size": 10}):
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.subplots()
-        axes.plot(each.recall, each.precision, color=COLOURS["accent"], linewidth=1.8)
-        axes.set_xlim(0, 1.02)
-        axes.set_ylim(0, 1.02)
-        axes.set_xlabel("recall", color=COLOURS["muted"])
-        axes.set_ylabel("precision", color=COLOURS["muted"])
+        for across, up, colour, style in lines:
+            axes.plot(across, up, color=colour, linestyle=style, linewidth=1.8)
+        axes.set_xlim(0, ends[0])
+        axes.set_ylim(0, ends[1])
+        axes.set_xlabel(names[0], color=COLOURS["muted"])
+        axes.set_ylabel(names[1], color=COLOURS["muted"])
         axes.tick_params(length=0, labelcolor=COLOURS["muted"])
         axes.grid(color=COLOURS["line"], linewidth=1)
         for side in axes.spines.values():
             side.set_visible(False)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return for_page(text.getvalue(), prefix=f"precision-{number}")
+    return for_page(text.getvalue(), prefix=prefix)
