@@ -9,8 +9,12 @@ import torch
 from PIL import Image, ImageOps
 
 from limbeck.commands import finish, report
+from limbeck.detection import DETECTORS
+from limbeck.scenes.dataset import draw_boxes_dataset
 from limbeck.scenes.scene import draw_scene
+from tests.commands import verbs
 from tests.commands.tiny import draw, run
+from tests.commands.verbs import Verb
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,3 +81,25 @@ def excluded(tmp_path_factory: pytest.TempPathFactory, gallery: Path) -> Path:
     with Image.open(gallery / "scene_1.png") as photo:
         ImageOps.mirror(photo.crop((15, 5, 190, 185))).save(root / "b.jpg", quality=70)
     return root
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four drawn scenes with boxes."""
+    folder = tmp_path_factory.mktemp("detect") / "scenes"
+    draw_boxes_dataset(folder, 24, seed=3, size=64, workers=1, shown=False)
+    return folder
+
+
+@pytest.fixture(scope="session", params=["distill", "train"])
+def verb(request: pytest.FixtureRequest) -> Verb:
+    """The verbs that go through the one loop."""
+    if request.param == "train":
+        return verbs.train(request.getfixturevalue("scenes"))
+    return verbs.distill(request.getfixturevalue("photos"), request.getfixturevalue("teacher"))
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it takes to add a detector."""
+    monkeypatch.setitem(DETECTORS, "toy", "tests.detection.toy_detector:TOY")

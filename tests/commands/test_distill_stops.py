@@ -181,7 +181,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(
     both[1 - rank].wait(timeout=30)
     said = "".join(launcher.communicate(timeout=60))
     assert "this process lost the others of its run" in said
-    assert "limbeck distill --out RUN --resume" in said
+    assert "the same launcher, with --out RUN --resume" in said
     assert "limbeck/training" not in said, "a traceback"
     assert read_progress(out).done >= 4
     finished(together(resume(out), tmp_path))

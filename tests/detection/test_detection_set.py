@@ -381,8 +381,9 @@ def test_two_sources_and_labels_apart_from_their_images(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="COCO"):
-        opened(coco(tmp_path / "set"), format="coco")
+    with pytest.raises(UnknownName, match="coco, csv, voc, yolo"):
+        opened(coco(tmp_path / "set"), format="xml")
+    assert len(opened(tmp_path / "set", format="coco")) == 20
     assert "no labels as YOLO" in told(coco(tmp_path / "two"), format="YOLO")
 
 

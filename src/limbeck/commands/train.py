@@ -14,7 +14,7 @@ from limbeck.checkpoints.loaded_detector import LoadedDetector, load_detector
 from limbeck.commands.finish import is_best
 from limbeck.commands.train_checks import FIELDS, validate
 from limbeck.commands.train_job import TrainJob, prepare
-from limbeck.commands.train_measure import measure, tell, write_classes
+from limbeck.commands.train_measure import measure, tell, write_classes, write_rows
 from limbeck.commands.train_report import report
 from limbeck.console import console, duration
 from limbeck.detection.coco_metric import CocoMetric
@@ -98,12 +98,16 @@ def run(asked: Train) -> LoadedDetector:
 
 def settled(asked: Train) -> Train:
     """The options of the run in --out: those that were stored when it is resumed, else those that are asked for."""
+    if asked.resume and not asked.out:
+        raise OptionError(
+            "--resume without --out", expected="the folder of the run that goes on", hint="--out RUN --resume"
+        )
     if asked.resume:
-        if not asked.out or not (Path(asked.out) / "config.json").exists():
+        if not (Path(asked.out) / "config.json").exists():
             raise RunError(
-                f"{asked.out} holds no run to resume" if asked.out else "--resume without --out",
+                f"{asked.out} holds no run to resume",
                 expected="a folder that `limbeck train` made",
-                hint="limbeck train --out RUN --resume",
+                hint="leave --resume out to start one",
             )
         before = replace(stored(Path(asked.out)), resume=True)
         return resumed(asked, before)
@@ -178,8 +182,12 @@ class Fitting:
     def finish(self) -> None:
         """The table of classes, of the shipped detector."""
         job = self.job
-        if lost := job.loader.lost:
+        if lost := read_progress(job.run).replaced:
             console.print(f"{counted(len(lost), 'photo')} could not be read any more: others took the place")
+            unread = "could not be read when its turn came"
+            rows = [(job.photos.images.path(bad), job.loader.lost.get(bad, unread)) for bad in sorted(lost)]
+            if job.ranks.first:
+                write_rows(job.run / "skipped.csv", ("path", "reason"), rows)
         if job.val is None:
             return
         if any(job.ranks.gather(self.metric is None and job.ranks.first)):  # measured by an earlier process

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -111,11 +111,16 @@ def tell(metric: CocoMetric) -> dict[str, float]:
 
 def write_classes(file: Path, rows: Sequence[ClassRow]) -> None:
     """The table of classes as CSV."""
+    write_rows(file, ClassRow._fields, rows)
+
+
+def write_rows(file: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows under their titles, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ClassRow._fields)
+    writer.writerow(titles)
     writer.writerows(rows)
-    write_atomically(file, text.getvalue().encode())
+    write_atomically(file, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _share(value: float) -> str:

@@ -41,8 +41,7 @@ def open_sources(
     names: Sequence[str], format: str, cache: Path | None, shown: bool, problems: Problems, notes: list[str]
 ) -> tuple[list[Source], list[Tree]]:
     """Those sources that have boxes, and all trees; of several formats in one tree the first is taken."""
-    if format and format not in FORMATS:
-        raise unknown_name("label format", format, FORMATS)
+    format = _format(format)
     trees = [open_tree(name, cache=cache, shown=shown) for name in names]
     sources = []
     silent = []
@@ -63,6 +62,18 @@ def open_sources(
     if not sources:
         raise problems.error(skippable=False)
     return sources, trees
+
+
+def _format(typed: str) -> str:
+    """The name of a format as it may be typed.
+
+    >>> _format("voc"), _format("COCO"), _format("")
+    ('Pascal VOC', 'COCO', '')
+    """
+    names = {name.lower().replace("pascal ", ""): name for name in FORMATS if name != "masks"}
+    if typed and typed not in FORMATS and typed.lower() not in names:
+        raise unknown_name("label format", typed, names, option="--format")
+    return names.get(typed.lower(), typed)
 
 
 def _why_none(tree: Tree, found: Sequence[Labels], format: str) -> str:

@@ -125,7 +125,7 @@ def _together(talk: Callable[..., Any], *given: Any) -> None:
         raise RunError(
             f"this process lost the others of its run ({str(error).splitlines()[0]})",
             expected="all of them until the end; one was killed, failed or cannot be reached",
-            hint="see what it told, then the same launcher with limbeck distill --out RUN --resume",
+            hint="see what it told, then the same launcher, with --out RUN --resume",
         ) from error
 
 
