@@ -14,6 +14,7 @@ from limbeck.errors import StoreError
 from limbeck.ssld.store import read_stamp
 from limbeck.ssld.teacher import Teacher, TeacherSpec
 from limbeck.training import loop
+from limbeck.training.state import read_progress, save_state
 from tests.commands.tiny import draw, options, records, run, weights
 
 SHARED: dict[str, Any] = {"views": 2, "probe": 0.1}
@@ -198,3 +199,23 @@ def test_labels_that_keep_some_classes(odd: Path, teacher: Path, tmp_path: Path)
         limbeck.distill(**options(odd, teacher, tmp_path / "three", keep_top=3, **shared))
     run(odd, teacher, tmp_path / "same", **shared)  # who asks for no number takes the store's
     assert json.loads((tmp_path / "same" / "config.json").read_text())["resolved"]["keep_top"] == 2
+
+
+def test_a_teacher_that_is_loaded_in_mid_run_moves_no_draw(
+    photos: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on knows its teacher from the store, and loads it only when a label is missing."""
+    given = {"views": 2, "save_every": 4, "student_args": '{"drop_rate": 0.3}'}
+    run(photos, teacher, tmp_path / "whole", **given)
+
+    def cut(run: Path, *state: Any) -> None:
+        save_state(run, *state)
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", cut)
+        with pytest.raises(Stop):
+            run(photos, teacher, tmp_path / "cut", **given, check_teacher=False)
+    assert read_progress(tmp_path / "cut").done == 4
+    limbeck.distill(out=tmp_path / "cut", resume=True)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_distill_kills import resume
 from tests.commands.tiny import command, finished, line, options, records
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
@@ -36,7 +35,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, photos: Path, teacher: Path) 
         patched.setenv("WANDB_MODE", "offline")
         patched.setenv("TRACKIO_DIR", str(root / "trackio"))
         assert "stopped after step 5 of 12" in finished(command(line(given), before=STOP), expect=130)
-        finished(command(resume(root / "run")))
+        finished(command(["distill", "--out", str(root / "run"), "--resume"]))
     return root
 
 

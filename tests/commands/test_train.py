@@ -2,10 +2,6 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +23,6 @@ from limbeck.recipes import TRAIN
 from limbeck.training import loop
 from limbeck.training.log import read_metrics
 from limbeck.training.state import read_progress, save_state
-from tests.commands.test_distill_ranks import TORCHRUN
-from tests.commands.tiny import finished
 
 
 def options(scenes: Path, out: Path, **changes: Any) -> dict[str, Any]:
@@ -193,48 +187,6 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     main(["train", "--out", str(tmp_path / "cut"), "--resume"])
     assert same(tmp_path / "cut", tmp_path / "whole")
     assert [r["step"] for r in read_metrics(tmp_path / "cut") if "loss" in r] == list(range(1, 7))
-
-
-@pytest.mark.slow
-def test_a_run_that_was_killed_goes_on_to_the_same_weights(scenes: Path, tmp_path: Path) -> None:
-    limbeck.train(**options(scenes, tmp_path / "whole"))
-    script = (
-        "from limbeck.training import loop\nimport os, signal\nsave = loop.save_state\n"
-        "def kill(run, *state):\n    save(run, *state)\n"
-        "    if state[-1].done == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "loop.save_state = kill\nfrom limbeck.detection import DETECTORS\n"
-        "DETECTORS['toy'] = 'tests.detection.toy_detector:TOY'\nfrom limbeck.cli import main\nmain()\n"
-    )
-    line = [sys.executable, "-c", script, *words(options(scenes, tmp_path / "cut"))]
-    process = subprocess.Popen(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[2])
-    assert process.wait(timeout=120) == -signal.SIGKILL
-    limbeck.train(out=tmp_path / "cut", resume=True)
-    assert same(tmp_path / "cut", tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_gradient_of_one(scenes: Path, tmp_path: Path) -> None:
-    """The toy has no norms: what two processes learn from halves of a batch is what one learns from all of it."""
-    given = options(scenes, tmp_path / "two", epochs=1, val="none")
-    limbeck.train(**given | {"out": str(tmp_path / "one")})
-    script = tmp_path / "job.py"
-    script.write_text(
-        "from limbeck.detection import DETECTORS\nDETECTORS['toy'] = 'tests.detection.toy_detector:TOY'\n"
-        "from limbeck.cli import main\nmain()\n"
-    )
-    launcher = [*TORCHRUN, str(script)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, *launcher, *words(given)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    finished(process)
-    one, two = weights(tmp_path / "one", "student"), weights(tmp_path / "two", "student")
-    for name, value in one.items():
-        assert torch.allclose(value, two[name], rtol=1e-4, atol=1e-6), name
 
 
 def test_a_distilled_backbone_goes_under_it(

@@ -103,9 +103,12 @@ def average_gradients(step: Step, trial: Pass, ranks: Ranks) -> None:
     if trial.weight is None:
         ranks.average(gradients)
         return
-    weight = trial.weight.to(gradients[0].dtype, copy=True)
+    own = trial.weight.to(gradients[0].dtype)
+    weight = own.clone()
     ranks.average([*gradients, weight])
     torch._foreach_div_(gradients, weight)
+    for numbers in (trial.losses, trial.watched):  # their mean over the processes is then that of the whole batch
+        numbers.update({name: value * (own / weight) for name, value in numbers.items()})
 
 
 def due(plan: Plan, done: int) -> bool:

@@ -1,4 +1,4 @@
-"""limbeck distill, stopped twice, and stopped or killed as one of several processes."""
+"""Whatever trains through the one loop, stopped twice, and stopped or killed as one of several processes."""
 
 import os
 import signal
@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-import limbeck
-from limbeck.training import loop
 from limbeck.training.state import read_progress
-from tests.commands.test_distill_kills import SLOWLY, STEPS, job, reached, resume
-from tests.commands.test_distill_ranks import TORCHRUN
-from tests.commands.tiny import command, finished, line, records, run, weights
+from tests.commands.test_run_kills import SLOWLY, reached
+from tests.commands.test_run_ranks import TORCHRUN
+from tests.commands.tiny import command, finished, records
+from tests.commands.verbs import STEPS, Verb, weights
 
 # a save takes long enough to press Ctrl-C again
 SLOW_SAVES = f"""{SLOWLY}
@@ -33,40 +32,17 @@ state.write_atomically = slowly_written
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, photos: Path, teacher: Path) -> Path:
-    out = tmp_path_factory.mktemp("stops") / "run"
-    given = job(photos, teacher, out, views=2)
-    run(**{name: value for name, value in given.items() if name not in ("images", "out")}, photos=photos, out=out)
+def whole(tmp_path_factory: pytest.TempPathFactory, verb: Verb) -> Path:
+    """A run that nobody stopped."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    verb.call(**verb.job(out))
     return out
 
 
-class Stop(Exception):
-    pass
-
-
-def test_a_teacher_that_is_loaded_in_mid_run_moves_no_draw(
-    photos: Path, teacher: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that goes on knows its teacher from the store, and loads it only when a label is missing."""
-    save = loop.save_state
-
-    def cut(run: Path, *state: Any) -> None:
-        save(run, *state)
-        raise Stop
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "save_state", cut)
-        with pytest.raises(Stop):
-            limbeck.distill(**job(photos, teacher, tmp_path / "cut", views=2), check_teacher=False)
-    assert read_progress(tmp_path / "cut").done == 4
-    limbeck.distill(out=tmp_path / "cut", resume=True)
-    assert weights(tmp_path / "cut") == weights(whole)
-
-
 @pytest.mark.slow
-def test_ctrl_c_again_while_it_saves(photos: Path, teacher: Path, tmp_path: Path, whole: Path) -> None:
+def test_ctrl_c_again_while_it_saves(verb: Verb, tmp_path: Path, whole: Path) -> None:
     out = tmp_path / "cut"
-    process = command(line(job(photos, teacher, out, views=2) | {"save_every": 100}), before=SLOW_SAVES)
+    process = command(verb.line(verb.job(out) | {"save_every": 100}), before=SLOW_SAVES)
     assert reached(process, out, 2)
     process.send_signal(signal.SIGINT)
     while not (out / "last" / "saving").exists():
@@ -76,35 +52,38 @@ def test_ctrl_c_again_while_it_saves(photos: Path, teacher: Path, tmp_path: Path
     process.send_signal(signal.SIGINT)
     said = finished(process, expect=130)
     assert "stopped at once; no step is saved yet" in said
-    assert f"try:      limbeck distill --out {out} --resume" in said
+    assert f"try:      limbeck {verb.name} --out {out} --resume" in said
     assert "Traceback" not in said
     (out / "last" / "saving").unlink()
     assert [path.name for path in (out / "last").glob("*state*")] == []
     assert not (out / "lock").exists()
-    limbeck.distill(out=out, resume=True)
+    verb.go_on(out)
     assert weights(out) == weights(whole)
 
 
 @pytest.mark.slow
-def test_ctrl_c_many_times(photos: Path, teacher: Path, tmp_path: Path, whole: Path) -> None:
+def test_ctrl_c_many_times(verb: Verb, tmp_path: Path, whole: Path) -> None:
     out = tmp_path / "cut"
-    process = command(line(job(photos, teacher, out, views=2, workers=2) | {"save_every": 100}), before=SLOWLY)
+    process = command(verb.line(verb.job(out, workers=2) | {"save_every": 100}), before=SLOWLY)
     assert reached(process, out, 6)
     for _ in range(10):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
     said = finished(process, expect=130)
     assert f"stopped after step {read_progress(out).done} of {STEPS}; everything is saved" in said
-    assert f"try:      limbeck distill --out {out} --resume" in said
+    assert f"try:      limbeck {verb.name} --out {out} --resume" in said
     assert "Traceback" not in said
-    limbeck.distill(out=out, resume=True)
+    verb.go_on(out)
     assert weights(out) == weights(whole)
 
 
 @pytest.mark.slow
-def test_ctrl_c_before_the_first_step(photos: Path, teacher: Path, tmp_path: Path) -> None:
-    slow = "import time\nfrom limbeck.ssld import job\njob.open_teacher = lambda *given: (print('now'), time.sleep(60))"
-    process = command(line(job(photos, teacher, tmp_path / "cut")), before=slow.replace("'now'", "'now', flush=True"))
+def test_ctrl_c_before_the_first_step(verb: Verb, tmp_path: Path) -> None:
+    slow = (
+        f"import time\nimport limbeck.commands.{verb.name} as module\n"
+        "module.prepare = lambda *given: (print('now', flush=True), time.sleep(60))\n"
+    )
+    process = command(verb.line(verb.job(tmp_path / "cut")), before=slow)
     assert process.stdout is not None
     while process.stdout.readline() != "now\n":
         assert process.poll() is None
@@ -137,19 +116,17 @@ def processes(launcher: subprocess.Popen[str]) -> dict[int, Any]:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory, photos: Path, teacher: Path) -> Path:
+def two(tmp_path_factory: pytest.TempPathFactory, verb: Verb) -> Path:
     root = tmp_path_factory.mktemp("two")
-    finished(together(line(job(photos, teacher, root / "run", views=2)), root))
+    finished(together(verb.line(verb.job(root / "run")), root))
     return root / "run"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["the group", "the launcher", "the processes"])
-def test_ctrl_c_stops_two_processes_after_the_same_step(
-    whom: str, photos: Path, teacher: Path, tmp_path: Path, two: Path
-) -> None:
+def test_ctrl_c_stops_two_processes_after_the_same_step(whom: str, verb: Verb, tmp_path: Path, two: Path) -> None:
     out = tmp_path / "cut"
-    launcher = together(line(job(photos, teacher, out, views=2) | {"save_every": 100}), tmp_path)
+    launcher = together(verb.line(verb.job(out) | {"save_every": 100}), tmp_path)
     assert reached(launcher, out, 6)
     both = processes(launcher)
     assert set(both) == {0, 1}
@@ -163,18 +140,16 @@ def test_ctrl_c_stops_two_processes_after_the_same_step(
     done = read_progress(out).done
     assert 6 <= done < STEPS
     assert said.count(f"stopped after step {done} of {STEPS}; everything is saved") == 1, said
-    assert f"limbeck distill --out {out} --resume" in said
-    finished(together(resume(out), tmp_path))
+    assert f"limbeck {verb.name} --out {out} --resume" in said
+    finished(together(verb.resume(out), tmp_path))
     assert weights(out) == weights(two)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process_ends_the_others_and_the_run_goes_on(
-    rank: int, photos: Path, teacher: Path, tmp_path: Path, two: Path
-) -> None:
+def test_a_killed_process_ends_the_others_and_the_run_goes_on(rank: int, verb: Verb, tmp_path: Path, two: Path) -> None:
     out = tmp_path / "cut"
-    launcher = together(line(job(photos, teacher, out, views=2)), tmp_path)
+    launcher = together(verb.line(verb.job(out)), tmp_path)
     assert reached(launcher, out, 6)
     both = processes(launcher)
     both[rank].kill()
@@ -184,6 +159,6 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(
     assert "the same launcher, with --out RUN --resume" in said
     assert "limbeck/training" not in said, "a traceback"
     assert read_progress(out).done >= 4
-    finished(together(resume(out), tmp_path))
+    finished(together(verb.resume(out), tmp_path))
     assert weights(out) == weights(two)
     assert [each["step"] for each in records(out)] == list(range(1, STEPS + 1))
