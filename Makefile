@@ -1,6 +1,7 @@
 # Every target works alone on a fresh clone: it installs what it needs into .venv first.
 PYTHON ?= python3
 SLOW ?=
+DETECT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -34,8 +35,9 @@ test-lowest:
 	@.venv-lowest/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning src tests
 
+# make demo DETECT=1: a detector on what was distilled
 demo: install
-	@$(BIN)/limbeck demo
+	@$(BIN)/limbeck demo $(if $(DETECT),--detect)
 
 bench: install
 	@for file in distill_cost divergence keep_top views memory select_memory; do \

@@ -13,11 +13,11 @@ from PIL import Image
 
 from limbeck.cli import main
 from limbeck.commands.demo_detect import demo_detect
-from limbeck.commands.demo_stages import Demo
+from limbeck.commands.demo_stages import Demo, Stages
 from limbeck.commands.distill import starting_point
 from limbeck.commands.train import starting_options
 from limbeck.detection.train_options import Train
-from limbeck.errors import RunError
+from limbeck.errors import Interrupted, RunError
 from limbeck.runs.choices import from_json, table_of
 from limbeck.ssld.options import Distill
 
@@ -64,6 +64,20 @@ def test_at_a_reduced_size(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert (out / "distilled" / "student" / "model.safetensors").stat().st_mtime_ns == changed
     with pytest.raises(RunError, match="is one with --seed 0 --size 0"):
         demo_detect(Demo(str(out), **QUICK, resume=True, seed=3))
+
+
+def test_a_stopped_stage_says_how_the_demo_goes_on(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    stages = Stages(Demo(str(tmp_path / "demo"), detect=True, size=0.5), {"draw": 0.5, "teacher": 0.5})
+    stages.do("draw", "drawing", lambda: None)
+    with pytest.raises(Interrupted) as stopped:
+        stages.do("teacher", "the teacher", stop)
+    assert stopped.value.hint == f"limbeck demo --out {tmp_path / 'demo'} --detect --resume --size 0.5"
+    again = Stages(Demo(str(tmp_path / "demo"), detect=True, resume=True, size=0.5), stages.shares)
+    assert again.finished == ["draw"]
+    assert Stages(Demo(str(tmp_path / "demo"), size=0.5), stages.shares).finished == [], "without --resume: anew"
 
 
 def check_lines(out: Path, lines: list[list[str]]) -> None:

@@ -42,7 +42,7 @@ from limbeck.training.log import read_metrics
 
 BOXES = {"train": 1600, "val": 160, "test": 400}
 SIDE = 96
-STEPS = 600
+STEPS = 900
 # what each stage takes of the whole, for the time left
 SHARES = {"draw": 0.12, "teacher": 0.32, "distilled": 0.24, "scratch": 0.14, "detector": 0.14, "compare": 0.04}
 NAMES = {"scratch": "from scratch", "detector": "on the distilled backbone"}
@@ -102,12 +102,14 @@ def find_boxes(options: Demo, name: str) -> None:
         train.starting_options("ssdlite"),
         data=(str(boxes_of(options)),),
         out=str(run),
-        size=160,
+        size=128,
         views="flip_resize",
+        lr=0.1,
         steps=max(2, round(STEPS * options.size)),
         batch=min(16, scaled(BOXES["train"], options)),
         workers=options.workers,
         seed=options.seed,
+        evaluate_every=2,
         cache=str(Path(options.out) / "cache"),
         **backbones[name],
     )

@@ -12,7 +12,7 @@ from typing import Any
 from limbeck.commands import distill
 from limbeck.commands.finish import Compare
 from limbeck.console import console, duration
-from limbeck.errors import RunError
+from limbeck.errors import Interrupted, RunError
 from limbeck.files import write_atomically
 from limbeck.runs.choices import typed
 from limbeck.scenes.dataset import draw_dataset
@@ -62,6 +62,9 @@ class Stages:
 
     def __init__(self, options: Demo, shares: Mapping[str, float]) -> None:
         self.out, self.shares = Path(options.out), shares
+        asked, usual = vars(replace(options, resume=True)), vars(Demo())
+        words = [typed(name, value) for name, value in asked.items() if value != usual[name]]
+        self.resumption = " ".join(["limbeck demo", *words])
         self.drawn = {"seed": options.seed, "size": options.size}
         self.finished = self._open(options.resume)
         self.start = time.monotonic()
@@ -78,7 +81,12 @@ class Stages:
             console.print(f"{number}: done before")
             return
         console.print(f"{number}{self._left(stage)}")
-        work()
+        try:
+            work()
+        except Interrupted as stopped:
+            raise Interrupted(stopped.found, hint=self.resumption) from None
+        except KeyboardInterrupt:
+            raise Interrupted("stopped at once", hint=self.resumption) from None
         self.run.append(stage)
         if stage not in self.finished:
             self.finished.append(stage)
