@@ -19,9 +19,9 @@ from limbeck.training.loop import average_gradients
 from limbeck.training.ranks import Ranks
 
 CLASSES = 3
-SIDES = {"ssd300": 300, "ssd512": 512}  # the others take small images
-HEAVY = {"ssd300", "ssd512"}
-LONG = {"gfl", "retinanet"}  # many steps with towers of 256 channels
+SIDES = {"ssd300": 300, "ssd512": 512, "ssd300_vgg16": 300}  # the others take small images
+HEAVY = {*SIDES, "ssdlite320_mobilenet_v3_large_whole"}
+LONG = {"gfl", "gfl_dcn", "retinanet", "ssdlite320_mobilenet_v3_large"}  # many steps with towers of 256 channels
 TABLE = [pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in DETECTORS]
 
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.backbones.features import Features
+from limbeck.checkpoints.renames import mmdet as names
 from limbeck.detection.batch import Targets, stacked
 from limbeck.detection.gfl import GFL
 from limbeck.detection.retinanet import RetinaNet
 from limbeck.detection.ssd_models import ssd300, ssd512, ssdlite_mobilenetv2
 from limbeck.layers.deformable import deformed
 from limbeck.records import Frame, Target
-from tests.detection import mmdet_names as names
 
 
 def resnet(depth: int) -> Features:
@@ -43,7 +43,7 @@ def retinanet() -> RetinaNet:
     return RetinaNet(maps, maps.channels, 80)
 
 
-MODELS: dict[str, tuple[Callable[[], nn.Module], list[tuple[str, str]]]] = {
+MODELS: dict[str, tuple[Callable[[], nn.Module], names.Patterns]] = {
     "ssd300": (lambda: ssd300(80), names.SSD),
     "ssd512": (lambda: ssd512(80), names.SSD),
     "ssdlite_mobilenetv2": (lambda: ssdlite_mobilenetv2(80), names.SSDLITE),
@@ -76,7 +76,7 @@ def drawn(folder: Path) -> tuple[ModuleType, ModuleType]:
 def loaded(name: str, meta: dict[str, Any], tensor: Callable[..., Any]) -> nn.Module:
     build, table = MODELS[name]
     weights = {key: torch.from_numpy(tensor(key, shape, 0)) for key, shape in meta["state_dict"].items()}
-    state = {names.ours(key, table): value for key, value in weights.items() if "integral" not in key}
+    state = {names.renamed(key, table): value for key, value in weights.items() if "integral" not in key}
     scales = [key for key in state if key.startswith("bbox_head.scales.")]
     if scales:
         state["scales"] = torch.stack([state.pop(key) for key in scales])

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.checkpoints.card import Card, save
 from limbeck.checkpoints.weights import fit_weights
 from limbeck.classification.models import Architecture
+from limbeck.classification.names import imagenet_names, numbered
 from limbeck.errors import CheckpointError, counted
 from limbeck.records import Preprocess
 
@@ -29,16 +33,29 @@ class Conversion:
     def classes(self) -> int:
         return int(self.architecture.args["num_classes"])
 
+    @property
+    def full_name(self) -> str:
+        return self.architecture.full_name
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The classes' names where nobody gives any: ImageNet's where there are as many."""
+        return imagenet_names(self.classes) or numbered(self.classes)
+
     def build(self, source: str) -> nn.Module:
         """The network with these weights."""
         model = self.architecture.build()
         anew = {name: value for name, value in model.state_dict().items() if name in self.drawn}
         fit_weights(model, {**self.weights, **anew}, source)
-        _check_finite(model, source)
+        check_finite(model, source)
         return model
 
+    def save(self, out: Path, model: nn.Module, names: Sequence[str], provenance: Mapping[str, Any]) -> None:
+        save(out, model, Card(vars(self.architecture), names, self.preprocess, provenance))
 
-def _check_finite(model: nn.Module, source: str) -> None:
+
+def check_finite(model: nn.Module, source: str) -> None:
+    """Weights that are nan or infinite are an error; norms' counters are not looked at."""
     learnt = dict(model.named_parameters())
     told = {name: value for name, value in model.named_buffers() if ".running_" in f".{name}"}
     broken = [name for name, value in (learnt | told).items() if not torch.isfinite(value).all()]

@@ -1,13 +1,12 @@
 """Reading files of weights without running what is in them, and fitting them into a model."""
 
 import pickle
-import re
 import shlex
 import tarfile
 import zipfile
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from limbeck.checkpoints.torchfile import read_tree
+from limbeck.checkpoints.unpickle import Damaged, Refused, Thing
 from limbeck.errors import CheckpointError, UnsafeFile, counted, shown
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module")
 _PREFIXES = ("module.", "_orig_mod.")
 _CLEAR = (pickle.UnpicklingError, RuntimeError, EOFError, OSError)
-_CODE = re.compile(r"GLOBAL ([\w.]+)")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Contents:
 
     weights: dict[str, Tensor]
     others: dict[str, str]
+    values: Mapping[str, Any] = field(default_factory=dict)  # the others themselves
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -61,8 +62,7 @@ def read_contents(path: str | Path) -> Contents:
             raise CheckpointError(f"{path} holds no weights", expected="tensors by name", hint="another file")
         return contents
     if path.suffix in PICKLES:
-        _check_archive(path)
-        return _checked(path, _unwrapped(path, _unpickled(path)))
+        return _checked(path, _unwrapped(path, read_pickle(path)))
     paddle = path.suffix == ".pdparams"
     raise CheckpointError(
         f"{path} is no file of weights that limbeck reads" + (" without converting it" if paddle else ""),
@@ -152,30 +152,41 @@ def _grows(path: Path, declared: int) -> UnsafeFile:
     )
 
 
-def _unpickled(path: Path) -> Any:
+def read_pickle(path: Path) -> Any:
+    """What torch.save wrote. Objects of numpy's and of training frameworks beside the tensors are not made."""
+    _check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no pickle make it fail in any way
         text = str(error)
-        code = _CODE.search(text)
-        if code or "TorchScript" in text:
-            inside = f"it would run {code[1]}" if code else "it is a TorchScript program"
-            raise UnsafeFile(
-                f"{path} is refused: {inside} when loaded",
-                expected="a file that holds tensors only",
-                hint="ask its maker for .safetensors, or for torch.save(model.state_dict())",
-            ) from error
+        if "TorchScript" in text:
+            raise _refused(path, "it is a TorchScript program when loaded") from error
+        if isinstance(error, pickle.UnpicklingError):
+            try:
+                return read_tree(path)
+            except Refused as refusal:
+                raise _refused(path, str(refusal)) from error
+            except Damaged as damage:
+                raise _unreadable(path, str(damage)) from error
         reason = text.split("WeightsUnpickler error:")[-1]
         raise _unreadable(path, reason if isinstance(error, _CLEAR) else "torch.save did not write it") from error
 
 
+def _refused(path: Path, reason: str) -> UnsafeFile:
+    return UnsafeFile(
+        f"{path} is refused: {reason}",
+        expected="a file that holds tensors, and plain values beside them",
+        hint="ask its maker for .safetensors, or for torch.save(model.state_dict())",
+    )
+
+
 def _unwrapped(path: Path, content: Any) -> Contents:
-    others: dict[str, str] = {}
+    values: dict[str, Any] = {}
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             break
-        others |= {shown(key): kind(value) for key, value in content.items() if value is not inner}
+        values |= {shown(key): value for key, value in content.items() if value is not inner}
         content = inner
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         inside = f"the keys {', '.join(map(shown, list(content)[:5]))}" if isinstance(content, Mapping) else "no table"
@@ -185,11 +196,11 @@ def _unwrapped(path: Path, content: Any) -> Contents:
             hint="torch.save(model.state_dict(), FILE)",
         )
     tensors = {shown(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    others |= {shown(key): kind(value) for key, value in content.items() if not isinstance(value, Tensor)}
+    values |= {shown(key): value for key, value in content.items() if not isinstance(value, Tensor)}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return Contents(tensors, others)
+    return Contents(tensors, {key: kind(value) for key, value in values.items()}, values)
 
 
 def kind(value: object) -> str:
@@ -199,7 +210,8 @@ def kind(value: object) -> str:
     ('a table', 'a number', 'nothing')
     """
     named = ((Mapping, "a table"), (list | tuple, "a list"), (str, "a text"), (int | float, "a number"))
-    word = next((name for each, name in named if isinstance(value, each)), f"a {type(value).__name__}")
+    name = value.name if isinstance(value, Thing) else type(value).__name__
+    word = next((name for each, name in named if isinstance(value, each)), f"a {name}")
     return "nothing" if value is None else word
 
 

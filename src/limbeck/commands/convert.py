@@ -12,13 +12,15 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import Positional, arg
 
-from limbeck.checkpoints import foreign, paddle
-from limbeck.checkpoints.card import CARD, WEIGHTS, Card, find, is_checkpoint, read_card, save, versions
+from limbeck.checkpoints import foreign, foreign_detector, paddle
+from limbeck.checkpoints.card import CARD, WEIGHTS, find, is_checkpoint, read_card, versions
 from limbeck.checkpoints.conversion import Conversion
+from limbeck.checkpoints.detector_card import is_detector, read_detector_card
+from limbeck.checkpoints.detector_conversion import DetectorConversion
 from limbeck.checkpoints.pdparams import SUFFIX, Values, is_paddle, read_pdparams, write_pdparams
 from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
 from limbeck.checkpoints.weights import read_contents, read_weights
-from limbeck.classification.names import imagenet_names, numbered
+from limbeck.commands.upgrade_ssd import upgrade_ssd
 from limbeck.console import console, progress
 from limbeck.errors import CheckpointError, OptionError, RunError, counted, shown, unknown_name
 
@@ -34,18 +36,22 @@ _SPELLINGS = {"paddle": CLAS, "paddle-detection": DETECTION}
 
 @dataclass(frozen=True)
 class Convert:
-    """Weights of Paddle's (.pdparams), timm's or torchvision's (.pth, .safetensors) as a checkpoint, and back."""
+    """Weights of Paddle's (.pdparams), timm's, torchvision's or mmdetection's as a checkpoint, and back to Paddle's."""
 
-    source: Annotated[Positional[str], arg(metavar="FILE")]
+    source: Annotated[Positional[str], arg(metavar="FILE")] = ""
     """The file of weights; with --to, a run or a checkpoint folder."""
-    out: str
+    out: str = ""
     """The checkpoint folder to make; with --to, the .pdparams file."""
     to: To = "limbeck"
     """paddle: as PaddleClas names its tensors; paddle-detection: a backbone for PaddleDetection."""
     architecture: str = ""
-    """The network, where the file does not tell it from another (default: recognised from names and shapes)."""
+    """The network, where the file does not tell it from another (default: recognised from names and shapes);
+    of a detector's file a classifier takes the backbone alone."""
     classes: tuple[str, ...] = ()
-    """The names of its classes, or a file of them, one a line (default: ImageNet's where there are 1,000)."""
+    """The names of its classes, or a file of them, one a line (default: the file's own, else ImageNet's where there
+    are 1,000, COCO's where a detector has 80)."""
+    upgrade_ssd: Annotated[tuple[str, str], arg(metavar="OLD NEW")] = ("", "")
+    """Instead, write an SSD of mmdetection's before 2.14 with the names that it has since: OLD as the file NEW."""
 
 
 def convert(
@@ -69,6 +75,14 @@ def convert(
 
 
 def run(options: Convert) -> Path:
+    if any(options.upgrade_ssd):
+        return upgrade_ssd(*options.upgrade_ssd)
+    if not options.source or not options.out:
+        raise OptionError(
+            "no file to convert" if not options.source else "no place for the checkpoint",
+            expected="a file of weights, and a folder to make",
+            hint=f"limbeck convert {shlex.quote(options.source) or 'FILE'} --out {options.out or 'CHECKPOINT'}",
+        )
     try:
         return _to_limbeck(options) if options.to == "limbeck" else _to_paddle(options)
     except OSError as error:
@@ -111,13 +125,13 @@ def _to_limbeck(options: Convert) -> Path:
             "notes": list(found.notes),
             "versions": versions(),
         }
-        save(out, model, Card(vars(found.architecture), names, found.preprocess, provenance))
+        found.save(out, model, names, provenance)
         advance()
     _tell(source, out, found, again)
     return out
 
 
-def _recognised(source: Path, digest: str, architecture: str) -> Conversion:
+def _recognised(source: Path, digest: str, architecture: str) -> Conversion | DetectorConversion:
     if source.suffix in _BESIDE:
         raise CheckpointError(
             f"{source} is {_BESIDE[source.suffix]}",
@@ -126,7 +140,13 @@ def _recognised(source: Path, digest: str, architecture: str) -> Conversion:
         )
     if is_paddle(source):
         return paddle.recognise(read_pdparams(source), str(source), architecture)
-    return foreign.recognise(read_contents(source), source, digest, architecture)
+    contents = read_contents(source)
+    detector = foreign_detector.is_detector(contents.weights)
+    if detector and foreign_detector.takes(architecture):
+        return foreign_detector.recognise(contents, source, architecture)
+    if detector or foreign_detector.has_mobilenet_v2(contents.weights):
+        contents = foreign_detector.backbone_of(contents)
+    return foreign.recognise(contents, source, digest, architecture)
 
 
 def _digest(source: Path) -> str:
@@ -144,8 +164,10 @@ def _check_out(out: Path, digest: str) -> bool:
     """Whether the same file was converted to this place before; an error where something else is there."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    if is_checkpoint(out) and find(out) == out and read_card(out).provenance.get("sha256") == digest:
-        return True
+    if is_checkpoint(out) and find(out) == out:
+        card = read_detector_card(out) if is_detector(out) else read_card(out)
+        if card.provenance.get("sha256") == digest:
+            return True
     raise RunError(
         f"{out} is there, and no conversion of this file",
         expected="a place for the checkpoint",
@@ -153,14 +175,14 @@ def _check_out(out: Path, digest: str) -> bool:
     )
 
 
-def _class_names(given: tuple[str, ...], found: Conversion) -> tuple[str, ...]:
+def _class_names(given: tuple[str, ...], found: Conversion | DetectorConversion) -> tuple[str, ...]:
     names = given
     if len(given) == 1 and Path(given[0]).expanduser().is_file():
         names = _names_in(Path(given[0]).expanduser())
     elif len(given) == 1 and Path(given[0]).suffix in (".txt", ".json", ".names"):
         raise OptionError(f"no file of class names at {given[0]}", expected="a name a line", hint="--classes FILE")
     if not names:
-        return imagenet_names(found.classes) or numbered(found.classes)
+        return found.own_names
     if len(names) != found.classes:
         raise OptionError(
             f"--classes names {counted(len(names), 'class', 'classes')}, and the head has {found.classes:,}",
@@ -197,8 +219,8 @@ def _no_names(file: Path, reason: str) -> OptionError:
     )
 
 
-def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
-    name, classes = found.architecture.full_name, counted(found.classes, "class", "classes")
+def _tell(source: Path, out: Path, found: Conversion | DetectorConversion, again: bool) -> None:
+    name, classes = found.full_name, counted(found.classes, "class", "classes")
     head = f"with {classes}" if found.classes else "without a head"
     console.print(f"{shown(source.name)}: {found.family}'s weights of {name} {head}", markup=False)
     console.print(f"definition: {found.definition}'s", markup=False)
@@ -211,7 +233,9 @@ def _tell(source: Path, out: Path, found: Conversion, again: bool) -> None:
         console.print(f"note: {note}", markup=False)
     console.print(f"checkpoint: {out}" + (", converted again" if again else ""), markup=False)
     place = shlex.quote(str(out))
-    if found.classes:
+    if isinstance(found, DetectorConversion):
+        console.print(f"next: limbeck predict {place} PHOTO... --pictures FOLDER", markup=False)
+    elif found.classes:
         console.print(f"next: limbeck evaluate {place} --images PHOTOS_IN_CLASS_FOLDERS", markup=False)
     else:
         console.print(f"next: limbeck finetune {place} --images PHOTOS_IN_CLASS_FOLDERS --out RUN", markup=False)

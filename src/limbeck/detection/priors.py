@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
+from math import inf, sqrt
 
 import torch
 from torch import Tensor
@@ -11,16 +11,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Level:
-    """A pyramid level: pixels from cell to cell, sides of its squares, and how oblong its other boxes are.
+    """A pyramid level: pixels from cell to cell, sides of squares, how oblong its other boxes are, the longest side.
 
     >>> Level(8, 21, 45, (2,)).boxes_per_cell
     4
     """
 
-    stride: int
+    stride: float
     least: int
     most: int
     ratios: tuple[int, ...]
+    longest: float = inf
 
     @property
     def boxes_per_cell(self) -> int:
@@ -30,7 +31,8 @@ class Level:
         """Width and height of each box of a cell: the small square, the middle one, then wide and tall in turn."""
         middle = sqrt(self.least * self.most)
         oblong = [(self.least * sqrt(r), self.least / sqrt(r)) for ratio in self.ratios for r in (ratio, 1 / ratio)]
-        return [(self.least, self.least), (middle, middle), *oblong]
+        every = [(self.least, self.least), (middle, middle), *oblong]
+        return [(min(width, self.longest), min(height, self.longest)) for width, height in every]
 
 
 def priors(levels: Sequence[Level], sizes: Sequence[tuple[int, int]], device: torch.device) -> list[Tensor]:

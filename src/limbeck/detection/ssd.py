@@ -1,6 +1,6 @@
 """SSD and SSDLite: one look at a picture, boxes from six or seven maps of it (arXiv 1512.02325)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,31 @@ class Raw(NamedTuple):
     priors: list[Tensor]  # [N, 4]
 
 
+# boxes, scores and classes of what may be found, [B, K, ...] each
+Candidates = Callable[[Raw, int, Limits], tuple[Tensor, ...]]
+
+
+def of_each_level(raw: Raw, classes: int, kept: Limits) -> tuple[Tensor, ...]:
+    """The surest pairs of place and class of each level."""
+    candidates = []
+    for logits, deltas, level in zip(*raw, strict=True):
+        shares = logits.float().softmax(2)[..., :classes]
+        scores, place, label = surest_pairs(shares, kept.score, kept.pairs)
+        picked = deltas.float().gather(1, place[..., None].expand(-1, -1, 4))
+        candidates.append((decode(picked, level[place], DEVIATIONS), scores, label))
+    return joined(candidates)
+
+
+def of_each_class(raw: Raw, classes: int, kept: Limits) -> tuple[Tensor, ...]:
+    """The surest places of each class, whatever their level."""
+    shares = torch.cat(raw.logits, 1).float().softmax(2)[..., :classes].transpose(1, 2)
+    scores, place = shares.topk(min(kept.pairs, shares.shape[2]))
+    label = torch.arange(classes, device=place.device)[:, None].expand_as(place)
+    scores, place, label = (each.flatten(1) for each in (torch.where(scores > kept.score, scores, 0.0), place, label))
+    picked = torch.cat(raw.deltas, 1).float().gather(1, place[..., None].expand(-1, -1, 4))
+    return decode(picked, torch.cat(raw.priors)[place], DEVIATIONS), scores, label
+
+
 class SSD(Detector):
     """A backbone's maps and further ones behind its last, a head on each; which boxes are whose is `levels`."""
 
@@ -40,11 +65,12 @@ class SSD(Detector):
         levels: Sequence[Level],
         classes: int,
         kept: Limits = KEPT,
+        candidates: Candidates = of_each_level,
     ) -> None:
         super().__init__()
         self.backbone, self.first = backbone, first
         self.extras, self.class_heads, self.box_heads = map(nn.ModuleList, (extras, class_heads, box_heads))
-        self.levels, self.classes, self.kept = tuple(levels), classes, kept
+        self.levels, self.classes, self.kept, self.candidates = tuple(levels), classes, kept, candidates
 
     def forward(self, images: Tensor) -> Raw:
         maps: list[Tensor] = list(self.backbone(images))
@@ -88,13 +114,7 @@ class SSD(Detector):
 
     def boxes(self, raw: Raw, frames: Tensor) -> Found:
         """The final detections, in the pixels of the original images."""
-        candidates = []
-        for logits, deltas, level in zip(*raw, strict=True):
-            shares = logits.float().softmax(2)[..., : self.classes]
-            scores, place, label = surest_pairs(shares, self.kept.score, self.kept.pairs)
-            picked = deltas.float().gather(1, place[..., None].expand(-1, -1, 4))
-            candidates.append((decode(picked, level[place], DEVIATIONS), scores, label))
-        found, scores, labels = joined(candidates)
+        found, scores, labels = self.candidates(raw, self.classes, self.kept)
         own = in_original_pixels(found, frames)
         return suppressed(own, scores, labels, overlap=self.kept.overlap, most=self.kept.detections)
 
