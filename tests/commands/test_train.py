@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 import limbeck
 from limbeck.checkpoints.pixels import pixels_of
 from limbeck.cli import main
+from limbeck.commands import predict_detector
 from limbeck.commands import train as command
 from limbeck.commands.export_detector import compared
 from limbeck.commands.train_job import plan_of
@@ -23,6 +25,7 @@ from limbeck.recipes import TRAIN
 from limbeck.training import loop
 from limbeck.training.log import read_metrics
 from limbeck.training.state import read_progress, save_state
+from tests.commands.told import parts, told
 
 
 def options(scenes: Path, out: Path, **changes: Any) -> dict[str, Any]:
@@ -162,6 +165,39 @@ def test_predict_draws_and_tells(whole: Path, scenes: Path, tmp_path: Path, caps
     with Image.open(pictures[0]) as picture:
         assert picture.size == (64, 64)
     assert json.loads((tmp_path / "r.json").read_text())
+
+
+def test_predict_reads_whatever_holds_photos(
+    whole: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By itself or by workers: the same boxes, as JSON in COCO's result form."""
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", scenes / "images")
+    packed = shutil.make_archive(str(tmp_path / "photos"), "gztar", scenes / "images")
+    sources = [str(scenes / "images"), f"{scenes}/images/*.jpg", archive, packed]
+    said = []
+    for number, source in enumerate(sources):
+        monkeypatch.setattr(predict_detector, "_FEW", 0 if number == 2 else 999)
+        file = tmp_path / f"{number}.json"
+        main(["predict", str(whole), source, "--score", "0.05", "--results", str(file), "--device", "cpu"])
+        rows = json.loads(file.read_text())
+        assert set(rows[0]) == {"image_id", "category_id", "bbox", "score"}
+        said.append([(Path(row.pop("image_id")).name, *row.values()) for row in rows])
+    assert {name for name, *_ in said[0]} <= {file.name for file in (scenes / "images").iterdir()}
+    assert said[1] == said[0]
+    assert said[2] == said[3]
+    assert sorted(map(str, said[2])) == sorted(map(str, said[0]))
+    found = limbeck.load(whole).predict(sorted((scenes / "images").glob("*.jpg")), score=0.05)
+    assert sum(map(len, found)) == len(said[0])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.parametrize("words", [["predict", "{run}", "{photos}"], ["evaluate", "{run}", "--data", "{data}"]])
+def test_a_device_that_is_not_there(
+    words: list[str], whole: Path, scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [word.format(run=whole, photos=scenes / "images", data=scenes) for word in words]
+    said = parts(told([*line, "--device", "cuda"], capsys))
+    assert said == ("device 'cuda': there is none on this machine", "cpu, auto", "--device auto")
 
 
 @pytest.mark.parametrize("name", ["toy", "ssdlite"])

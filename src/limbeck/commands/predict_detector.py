@@ -2,10 +2,9 @@
 
 import io
 import json as json_module
-from collections import deque
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,13 +12,20 @@ from torch import Tensor
 
 from limbeck.checkpoints.loaded_detector import LoadedDetector, Seen, load_detector
 from limbeck.commands.photo_listing import Listing, aside, listed
+from limbeck.commands.train_measure import answered
 from limbeck.console import console, errors, progress
-from limbeck.detection.results import results_json
+from limbeck.detection.loader import photo_batches
+from limbeck.detection.results import results_json, write_results
 from limbeck.errors import OptionError
 from limbeck.files import write_atomically
 from limbeck.images.decode import Unreadable, decode
 from limbeck.records import Skipped
 from limbeck.report.detections_pictures import Marked, drawn
+from limbeck.runs.devices import reading_workers
+from limbeck.training.portions import Portions
+
+_BATCH = 8
+_FEW = 128  # fewer are read sooner than a worker starts
 
 
 def predict_detector(
@@ -36,21 +42,18 @@ def predict_detector(
     check_range(score)
     folder = Path(pictures).expanduser() if pictures else None
     seen: list[Seen] = []
-    rows: list[dict[str, Any]] = []
     with aside(json) as output:
         loaded = load_detector(path, device=device)
         listing, skipped = listed(files)
-        photos: deque[Tensor] = deque()
-        with progress("predicting", len(listing), shown=len(listing) > 1) as advance:
-            for each in loaded.seen(_read(listing, skipped, photos), score=score):
-                seen.append(each)
-                rows += results_json(each.name, each.detections, loaded.card.ids)
-                photo = photos.popleft()
-                if folder is not None:
-                    write_picture(folder, each, photo, taken=len(seen))
-                if not json:
-                    output.print(_line(each), markup=False, emoji=False)
-                advance()
+        for number, told in asked(loaded, listing, score):
+            if isinstance(told, Skipped):
+                skipped.append(told)
+                continue
+            seen.append(told)
+            if folder is not None and (lost := draw(folder, told, listing, number, taken=len(seen))):
+                skipped.append(lost)
+            if not json:
+                output.print(_line(told), markup=False, emoji=False)
         for lost in skipped:
             errors.print(f"skipped {lost.path}: {lost.reason}", markup=False, emoji=False)
         if json:
@@ -58,10 +61,28 @@ def predict_detector(
             unread = [{"path": lost.path, "error": lost.reason} for lost in skipped]
             output.out(json_module.dumps(entries + unread, indent=2), highlight=False)
     if results:
-        write_atomically(Path(results).expanduser(), (json_module.dumps(rows, indent=1) + "\n").encode())
+        rows = (row for each in seen for row in results_json(each.name, each.detections, loaded.card.ids))
+        write_results(Path(results).expanduser(), rows)
     if seen:
         _told(loaded, path, results, folder, json)
     return seen, skipped
+
+
+def asked(loaded: LoadedDetector, listing: Listing, score: float) -> Iterator[tuple[int, Seen | Skipped]]:
+    """What is found on each photo of a listing, read by several processes where there are many."""
+    workers = reading_workers(-1, 1) if len(listing) > _FEW else 0
+    portions = Portions("the detector", "--device cpu")
+    with progress("predicting", len(listing), shown=len(listing) > 1) as advance:
+        for batch, failed in photo_batches(listing, loaded.look.policy(), batch=_BATCH, workers=workers):
+            if batch is not None:
+                found = answered(loaded.model, loaded.look, "float32", batch.to(loaded.device), portions)
+                for index, each in zip(batch.indices.tolist(), found.detections(), strict=True):
+                    sure = each.scores >= score
+                    boxes, scores, labels = each.boxes[sure], each.scores[sure], each.labels[sure]
+                    yield index, Seen(listing.names[index], boxes, scores, labels, loaded.classes)
+            for index, reason in failed.items():
+                yield index, Skipped(listing.names[index], reason)
+            advance((0 if batch is None else len(batch)) + len(failed))
 
 
 def check_range(score: float) -> None:
@@ -73,20 +94,18 @@ def _told(loaded: LoadedDetector, path: str | Path, results: str, folder: Path |
     where = [f"detections in {results}"] if results else []
     where += [f"pictures in {folder}"] if folder is not None else []
     aside_of = errors if json else console
-    for line in [*where, f"next: limbeck evaluate {path} --data LABELLED"]:
+    for line in [*where, f"next: limbeck evaluate {shlex.quote(str(path))} --data LABELLED"]:
         aside_of.print(line, markup=False)
 
 
-def _read(listing: Listing, skipped: list[Skipped], photos: deque[Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Names and pixels; those whose answers are still to come wait in `photos`."""
-    for number, name in enumerate(listing.names):
-        try:
-            photo = decode(listing.read(number))
-        except (Unreadable, OSError) as error:
-            skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
-            continue
-        photos.append(photo)
-        yield name, photo
+def draw(folder: Path, seen: Seen, listing: Listing, number: int, *, taken: int) -> Skipped | None:
+    """Write the photo with its boxes; what happened to one that is gone by then."""
+    try:
+        photo = decode(listing.read(number))
+    except (Unreadable, OSError) as error:
+        return Skipped(seen.name, f"not drawn: {getattr(error, 'strerror', None) or error}")
+    write_picture(folder, seen, photo, taken=taken)
+    return None
 
 
 def write_picture(folder: Path, seen: Seen, photo: Tensor, *, taken: int) -> Path:

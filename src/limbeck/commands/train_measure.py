@@ -50,7 +50,7 @@ def look_at(
             photos.take(share), look.policy(), batch=batch, workers=workers, pinned=pinned, lost=lost
         )
         for part in batches:
-            found = asked(model, look, precision, part.to(device), portions)
+            found = answered(model, look, precision, part.to(device), portions)
             for place, each in zip(part.indices.tolist(), found.detections(), strict=True):
                 yield int(share[place]), each
             advance(len(part))
@@ -59,7 +59,7 @@ def look_at(
         errors.print(f"skipped {photos.images.path(int(share[place]))}: {reason}", markup=False)
 
 
-def asked(model: Detector, look: Look, precision: str, batch: DetectionBatch, portions: Portions) -> Found:
+def answered(model: Detector, look: Look, precision: str, batch: DetectionBatch, portions: Portions) -> Found:
     """What is found on a batch, of as many images at once as fit into memory."""
 
     def forward(parts: list[Tensor]) -> Tensor:

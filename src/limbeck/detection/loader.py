@@ -17,7 +17,7 @@ from limbeck.errors import OptionError
 from limbeck.images.decode import Unreadable
 from limbeck.images.order import Order
 from limbeck.images.prepare import to_input
-from limbeck.images.readable import Readable, read_as
+from limbeck.images.readable import Images, Readable, read_as
 from limbeck.images.stream import stream
 from limbeck.records import Target, moved
 
@@ -145,12 +145,23 @@ def evaluation_batches(
     lost: dict[int, str] | None = None,
 ) -> Iterator[DetectionBatch]:
     """All images in order; unreadable ones are left out, and why goes into `lost` {index: reason}."""
-    spans = (range(start, min(start + batch, len(photos))) for start in range(0, len(photos), batch))
-    for made, reasons in stream(_Evaluation(photos, policy), spans, workers, pinned):
+    work = _Evaluation(photos.images, policy, photos)
+    for made, reasons in stream(work, _spans(len(photos), batch), workers, pinned):
         if lost is not None:
             lost |= reasons
         if made is not None:
             yield dataclasses.replace(made, photos=photos)
+
+
+def photo_batches(
+    images: Images, policy: Policy, *, batch: int, workers: int = 0, pinned: bool = False
+) -> Iterator[tuple[DetectionBatch | None, dict[int, str]]]:
+    """All images in order, of which nothing is known, and why some of them are left out {index: reason}."""
+    yield from stream(_Evaluation(images, policy), _spans(len(images), batch), workers, pinned)
+
+
+def _spans(count: int, batch: int) -> Iterator[range]:
+    return (range(start, min(start + batch, count)) for start in range(0, count, batch))
 
 
 class _Training:
@@ -183,8 +194,8 @@ class _Training:
 
 
 class _Evaluation:
-    def __init__(self, photos: DetectionSet, policy: Policy) -> None:
-        self.photos, self.policy = photos, policy
+    def __init__(self, images: Images, policy: Policy, photos: DetectionSet | None = None) -> None:
+        self.images, self.policy, self.photos = images, policy, photos
 
     def __call__(self, span: range) -> tuple[DetectionBatch | None, dict[int, str]]:
         views: list[View] = []
@@ -192,7 +203,7 @@ class _Evaluation:
         reasons: dict[int, str] = {}
         for index in span:
             try:
-                views.append(read_as(self.photos.images, index, self._view))
+                views.append(read_as(self.images, index, self._view))
                 indices.append(index)
             except Unreadable as error:
                 reasons[index] = str(error)
@@ -201,6 +212,8 @@ class _Evaluation:
         return collated(views, indices, [0] * len(indices), self.policy.divisor, {}, reasons), reasons
 
     def _view(self, index: int, data: bytes) -> View:
+        if self.photos is None:
+            return render(self.policy, data, Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)), b"", 0)
         return render(self.policy, data, self.photos.target(index), self.photos.images.keys[index].tobytes(), 0)
 
 
