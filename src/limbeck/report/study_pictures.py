@@ -22,6 +22,7 @@ SERIES = ("#c4592a", "#2f7fb8", "#3c9a5f", "#9a62b5", "#b58a1e", "#5f7080", "#c2
 _PRINTED = {"muted": "#6a6159", "line": "#e7e1da", "accent": "#a3471a", "ink": "#1f1b17"}
 _INCHES = (5.6, 3.3)
 _DPI = 160
+_LETTER = 0.022  # width of a letter under an axis, as a share of it
 
 Draw = Callable[["Axes", Mapping[str, str]], None]
 
@@ -213,7 +214,7 @@ def _ticks(axes: "Axes", places: Sequence[tuple[float, str]], log: bool) -> None
     shown = [places[0]]
     for x, place in zip(xs[1:], places[1:], strict=True):
         last = math.log(shown[-1][0]) if log else shown[-1][0]
-        if x - last >= 0.09 * ((xs[-1] - xs[0]) or 1):
+        if x - last >= max(0.09, _LETTER * len(place[1])) * ((xs[-1] - xs[0]) or 1):
             shown.append(place)
     axes.xaxis.set_major_locator(FixedLocator([x for x, _ in shown]))
     axes.xaxis.set_minor_locator(NullLocator())
