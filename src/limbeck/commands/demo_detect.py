@@ -40,7 +40,7 @@ from limbeck.scenes.dataset import draw_boxes_dataset
 from limbeck.scenes.shapes import CLASSES
 from limbeck.training.log import read_metrics
 
-BOXES = {"train": 1600, "val": 160, "test": 400}
+BOXES = {"train": 1596, "val": 156, "test": 396}
 SIDE = 96
 STEPS = 900
 # what each stage takes of the whole, for the time left
