@@ -1,0 +1,201 @@
+"""Labels with something wrong in them, as the command tells of it: before training, and all at once."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.cli import main
+from limbeck.detection import DETECTORS
+from limbeck.training.log import read_metrics
+from tests.checkup.sets import WIDTH, coco, coco_content, photo, voc
+from tests.commands.told import parts, told
+
+Change = Callable[[dict[str, Any]], object]
+
+FAULTS: dict[str, tuple[str, Change]] = {
+    "no extent": ("box without extent", lambda c: c["annotations"][3].update(bbox=[10, 10, 0, 5])),
+    "turned round": ("box without extent", lambda c: c["annotations"][3].update(bbox=[10, 10, -5, 5])),
+    "nan": ("box that cannot be read", lambda c: c["annotations"][4].update(bbox=[10, float("nan"), 5, 5])),
+    "outside": ("box outside of the image", lambda c: c["annotations"][5].update(bbox=[10 * WIDTH, 10, 5, 5])),
+    "class id": ("object of a class that is not listed", lambda c: c["annotations"][6].update(category_id=77)),
+    "missing": ("image listed, but not there", lambda c: c["images"][7].update(file_name="none.jpg")),
+    "image id": ("id used more than once", lambda c: c["images"].append(c["images"][8])),
+    "annotation id": ("id used more than once", lambda c: c["annotations"][9].update(id=10)),
+    "no image": ("annotations of 1 image id belong to no image", lambda c: c["annotations"][11].update(image_id=99)),
+    "size": ("image of another size than the labels say", lambda c: c["images"][12].update(width=9, height=9)),
+}
+
+
+def words(source: Path, out: Path, *more: str) -> list[str]:
+    line = ["train", "ssdlite", "--data", str(source), "--split", "", "--val", "none", "--out", str(out)]
+    line += ["--detector", "toy", "--backbone", "", "--steps", "1", "--batch", "4", "--workers", "0"]
+    return [*line, "--device", "cpu", "--track", "none", *more]
+
+
+def harmed(root: Path, *changes: Change) -> Path:
+    content = coco_content()
+    for change in changes:
+        change(content)
+    return coco(root, content)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told_before_training_and_can_be_skipped(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    title, change = FAULTS[fault]
+    source, out = harmed(tmp_path / "set", change), tmp_path / "run"
+    found, _, hint = parts(told(words(source, out), capsys))
+    assert "1 fault that training would stumble over" in found
+    assert title in found
+    assert "--skip-bad" in hint
+    assert f"limbeck doctor {source}" in hint
+    assert not out.exists()
+    main(words(source, out, "--skip-bad"))
+    assert "left out: " in capsys.readouterr().out
+    assert (out / "student" / "card.json").exists()
+
+
+def test_all_faults_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = harmed(tmp_path / "set", *(change for _, change in FAULTS.values())), tmp_path / "run"
+    (source / "images" / "13.jpg").write_text("no photo")
+    said = told(words(source, out), capsys)
+    for noun in ("without extent", "cannot be read", "outside", "not listed", "not there", "more than once"):
+        assert noun in said
+    for noun in ("belong to no image", "another size", "damaged"):
+        assert noun in said
+    assert "9 kinds of faults" in said
+    main(words(source, out, "--skip-bad"))
+    told_once = capsys.readouterr().out
+    assert told_once.count("left out: ") == 1
+
+
+def test_faults_of_what_is_measured_on_are_told_with_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = harmed(tmp_path / "one", FAULTS["no extent"][1])
+    other = harmed(tmp_path / "two", FAULTS["outside"][1])
+    line = words(source, tmp_path / "run")
+    line[line.index("--val") + 1] = str(other)
+    found, _, hint = parts(told(line, capsys))
+    assert "box without extent" in found
+    assert "of the photos to measure on: " in found
+    assert "box outside of the image" in found
+    assert "--skip-bad" in hint
+
+
+def test_a_split_without_objects_or_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = coco(tmp_path / "set")
+    labels = source / "annotations" / "instances.json"
+    splits: dict[str, dict[str, Any]] = {
+        "train": {},
+        "val": {"annotations": []},
+        "test": {"images": [], "annotations": []},
+    }
+    for name, changed in splits.items():
+        (source / "annotations" / f"instances_{name}2017.json").write_text(json.dumps(coco_content() | changed))
+    labels.unlink()
+    line = words(source, tmp_path / "run")
+    line[line.index("--split") + 1] = "val"
+    assert "no object is left to learn from, or to find" in parts(told(line, capsys))[0]
+    line[line.index("--split") + 1] = "test"
+    found, expected, _ = parts(told(line, capsys))
+    assert "no image is in the split 'test'" in found
+    assert "one of train, val" in expected
+    line[line.index("--split") + 1] = "train"
+    del line[line.index("--val") : line.index("--val") + 2]
+    found, _, hint = parts(told(line, capsys))
+    assert "no object is left" in found
+    assert "--val none" in hint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not readable as JSON"),
+        ("[1, 2]", "a list where an object with images, annotations and categories is expected"),
+        ('{"boxes": []}', "it has no list of images and none of annotations"),
+    ],
+)
+def test_a_json_that_is_not_coco(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo(tmp_path / "set" / "1.jpg", 1)
+    (tmp_path / "set" / "labels.json").write_text(text)
+    found = parts(told(words(tmp_path / "set" / "labels.json", tmp_path / "run"), capsys))[0]
+    assert "labels.json is not COCO: " in found
+    assert said in found
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy that knows cats and dogs."""
+    root = tmp_path_factory.mktemp("learned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DETECTORS, "toy", "tests.detection.toy_detector:TOY")
+        patch.setenv("LIMBECK_CACHE", str(root / "cache"))
+        main(words(coco(root / "set"), root / "run"))
+    return root / "run"
+
+
+def renamed(content: dict[str, Any]) -> None:
+    content["categories"][0]["name"] = "Cats"
+
+
+def test_classes_that_a_checkpoint_does_not_know(
+    learned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = harmed(tmp_path / "set", renamed)
+    line = ["evaluate", str(learned), "--data", str(source), "--device", "cpu", "--workers", "0"]
+    found, _, hint = parts(told(line, capsys))
+    assert "1 class that the model does not know" in found
+    assert "Cats (10 objects), the nearest that it knows is cat" in found
+    assert "--skip-bad" in hint
+    main([*line, "--skip-bad"])
+    assert "left out: 1 class that the model does not know" in capsys.readouterr().out
+    main(words(source, tmp_path / "run", "--weights", str(learned)))
+    assert f"{learned} does not know Cats; the nearest that it knows is cat" in capsys.readouterr().out
+
+
+def test_classes_of_another_model_are_its_own_in_its_order(learned: Path, tmp_path: Path) -> None:
+    def swapped(content: dict[str, Any]) -> None:
+        content["categories"].reverse()
+        for each in content["categories"]:
+            each["id"] = 3 - each["id"]
+        for each in content["annotations"]:
+            each["category_id"] = 3 - each["category_id"]
+
+    main(words(harmed(tmp_path / "set", swapped), tmp_path / "run", "--weights", str(learned)))
+    cards = [json.loads((run / "student" / "card.json").read_text()) for run in (learned, tmp_path / "run")]
+    assert cards[0]["classes"] == cards[1]["classes"]
+    assert cards[1]["ids"] == cards[0]["ids"][::-1]
+
+
+def test_batches_without_any_object(tmp_path: Path) -> None:
+    """One photo of twenty has an object: of five batches four have none."""
+    source = harmed(tmp_path / "set", lambda content: content.update(annotations=content["annotations"][:1]))
+    line = words(source, tmp_path / "run", "--empty", "--log-every", "1")
+    line[line.index("--steps") + 1] = "5"
+    main(line)
+    losses = [record["loss"] for record in read_metrics(tmp_path / "run") if "loss" in record]
+    assert len(losses) == 5
+    assert all(loss is not None and 0 <= loss < 1000 for loss in losses)
+
+
+def test_the_users_own_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = shutil.make_archive(str(tmp_path / "set"), "zip", voc(tmp_path / "voc"))
+    for name, numbers in (("mine", range(12)), ("theirs", range(12, 20))):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{number}\n" for number in numbers))
+    line = words(Path(source), tmp_path / "run", "--val-split", str(tmp_path / "theirs.txt"))
+    line[line.index("--split") + 1] = str(tmp_path / "mine.txt")
+    line[line.index("none")] = ""
+    main(line)
+    assert "12 photos with 12 boxes of 2 classes, 8 photos to measure on" in capsys.readouterr().out
+    del line[line.index("--val-split") : line.index("--val-split") + 2]
+    line[line.index("--out") + 1] = str(tmp_path / "other")
+    found, _, hint = parts(told(line, capsys))
+    assert "nothing that says what to measure on" in found
+    assert "--val-split LIST" in hint
