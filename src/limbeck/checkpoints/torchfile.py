@@ -99,7 +99,7 @@ class Storages:
             dtype = _KINDS[kind.name]
             self.declared += count * dtype.itemsize
             if self.declared > self.size:
-                raise Refused(f"it declares {self.declared:,} bytes of tensors, and has {self.size:,}")
+                raise Damaged(f"its tensors take {self.declared:,} bytes, and it has {self.size:,}")
             self.named[key] = Storage(torch.empty(count, dtype=dtype))
             if self.fill is not None:
                 self.fill(key, self.named[key])
@@ -142,15 +142,12 @@ def _plain(content: memoryview) -> Any:
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages.named):
         raise Damaged("its list of tensors is another's")
     for key in keys:
-        if at + 8 > len(content):
-            raise Damaged(f"it ends too early, after {len(content):,} bytes")
-        (count,) = struct.unpack("<q", content[at : at + 8])
         storage = storages.named[key]
         end = at + 8 + storage.values.nbytes
-        if count != len(storage.values) or end > len(content):
-            raise Damaged(
-                f"it ends too early, after {len(content):,} bytes" if end > len(content) else "it is mixed up"
-            )
+        if end > len(content):
+            raise Damaged(f"it ends too early, after {len(content):,} bytes")
+        if struct.unpack("<q", content[at : at + 8]) != (len(storage.values),):
+            raise Damaged("its tensors have other sizes than it declares")
         storage.fill(content[at + 8 : end])
         at = end
     return tree
