@@ -33,6 +33,7 @@ def report(job: TrainJob, metric: CocoMetric, photos: DetectionSet) -> Path:
         history=read_metrics(job.run),
         galleries=galleries(metric.images(), photos),
         facts=facts,
+        shown=f"On the left what is there, on the right what was found with a score of {_SURE:g} or more.",
     )
     return write_detections(job.run, page)
 
@@ -92,7 +93,7 @@ def _shot(kept: Kept, photos: DetectionSet, place: int) -> FoundPhoto | None:
     found = _sure(kept)
     truth = _marked(kept.truth[:, :5], photos.classes, None)
     jpeg = side_by_side(photo, [truth, _marked(found[:, [0, 1, 2, 3, 5]], photos.classes, found[:, 4])])
-    told = f"{len(truth)} there, {len(found)} found with a score of {_SURE:g} or more"
+    told = f"{len(truth)} there, {len(found)} found"
     return FoundPhoto(photos.images.path(place), told, jpeg)
 
 

@@ -61,7 +61,7 @@ class DetectionsPage:
     history: Sequence[Mapping[str, Any]]
     galleries: Mapping[str, Sequence[FoundPhoto]]  # by title
     facts: Mapping[str, str]
-    shown: str = "On the left what is there, on the right what was found."
+    shown: str = "On the left what is there, on the right what was found."  # said of the galleries
     rivals: Sequence[Rival] = ()
 
 

@@ -55,7 +55,7 @@ def _mark(image: Image.Image, corners: Sequence[float], colour: str, text: str) 
     pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
     if not text:
         return
-    font = ImageFont.load_default(min(28, max(12, longest // 26)))
+    font = ImageFont.load_default(min(28, max(12, longest // 20)))
     _, _, width, height = map(round, pen.textbbox((0, 0), text, font=font))
     wide, tall = width + 6, height + 4
     x = min(max(0.0, left), max(0, image.width - wide))
