@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from limbeck.checkpoints.backbone import backbone
     from limbeck.checkpoints.opening import load
+    from limbeck.commands.bench import bench
     from limbeck.commands.convert import convert
     from limbeck.commands.demo import demo
     from limbeck.commands.distill import distill
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "backbone",
+    "bench",
     "convert",
     "demo",
     "distill",

@@ -76,6 +76,11 @@ COMMANDS = {
     "export": Command(
         "limbeck.commands.export:Export", "limbeck.commands.export:run", "a run as an ONNX file, compared on photos"
     ),
+    "bench": Command(
+        "limbeck.commands.bench:Bench",
+        "limbeck.commands.bench:run",
+        "a model's images a second, and the memory of its training",
+    ),
     "recipes": Command(
         "limbeck.commands.recipes:Recipes", "limbeck.commands.recipes:run", "the paper's settings by name"
     ),
