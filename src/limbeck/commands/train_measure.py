@@ -57,6 +57,8 @@ def look_at(
     model.train(training)
     for place, reason in list(lost.items())[:_TOLD]:
         errors.print(f"skipped {photos.images.path(int(share[place]))}: {reason}", markup=False)
+    if len(lost) > _TOLD:
+        errors.print(f"skipped {len(lost) - _TOLD:,} more")
 
 
 def answered(model: Detector, look: Look, precision: str, batch: DetectionBatch, portions: Portions) -> Found:
@@ -64,7 +66,7 @@ def answered(model: Detector, look: Look, precision: str, batch: DetectionBatch,
 
     def forward(parts: list[Tensor]) -> Tensor:
         first, last = int(parts[0][0]), int(parts[0][-1])
-        found = found_by(model, look, precision, batch._rows(slice(first, last + 1)))
+        found = found_by(model, look, precision, batch.rows(slice(first, last + 1)))
         flat = (found.boxes, found.scores[..., None], found.labels[..., None].float())
         counts = found.counts[:, None, None].expand(-1, found.scores.shape[1], 1).float()
         return torch.cat([*flat, counts], 2).cpu()

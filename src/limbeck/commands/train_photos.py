@@ -27,8 +27,11 @@ class Photos(NamedTuple):
 def open_photos(options: Train) -> Photos:
     """Those that a run that goes on has kept; else those that are named, all that is wrong with them in one error."""
     if options.resume and (kept := read_set(_folder(options), _LEARNED)) is not None:
-        refuse_moved(kept.images)
-        return Photos(kept, read_set(_folder(options), _MEASURED))
+        val = read_set(_folder(options), _MEASURED)
+        for each in (kept, val):
+            if each is not None:
+                refuse_moved(each.images)
+        return Photos(kept, val)
     if is_list(options.split) and not options.val and not options.val_split:
         raise OptionError(
             f"--split {options.split}, and nothing that says what to measure on",
@@ -84,9 +87,9 @@ def _with_those_of_val(error: LimbeckError, options: Train) -> LimbeckError:
     try:
         _measured(options, options.classes)
     except LimbeckError as other:
-        if other.found != error.found and type(other) is type(error):
+        if other.found != error.found:
             both = f"{error.found}\nand of the photos to measure on: {other.found}"
-            return type(error)(both, expected=error.expected, hint=error.hint)
+            return LimbeckError(both, expected=error.expected, hint=error.hint)
     return error
 
 
@@ -113,6 +116,7 @@ def told(options: Train, photos: Photos) -> str:
         + (f", {counted(len(val), 'photo')} to measure on" if val is not None else ", none to measure on")
     ]
     lines += train.notes
+    lines += [f"to measure on: {note}" for note in (val.notes if val is not None else ()) if note not in train.notes]
     if val is not None and (seen := _in_both(train, val)):
         lines.append(f"{seen:,} of the photos to measure on are learned from too")
     if options.weights and not options.resume:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from limbeck.deploy.onnx_file import OPSET, needed
 from limbeck.detection.batch import Found
 from limbeck.detection.detector import Detector
-from limbeck.errors import CheckpointError
+from limbeck.errors import CheckpointError, OptionError
 from limbeck.files import replacing
 
 INPUTS, OUTPUTS = ("images", "frames"), Found._fields
@@ -54,8 +54,13 @@ def write_detector(
         ) from error
     assert program is not None
     program.model.metadata_props.update(about)
-    with replacing(file) as temporary:
-        program.save(str(temporary), external_data=False)
+    try:
+        with replacing(file) as temporary:
+            program.save(str(temporary), external_data=False)
+    except OSError as error:
+        raise OptionError(
+            f"{file} cannot be written: {error.strerror or error}", expected="a writable folder", hint="another --onnx"
+        ) from error
 
 
 def answers(file: Path, inputs: Sequence[tuple[Tensor, Tensor]]) -> list[Found]:

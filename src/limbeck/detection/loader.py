@@ -49,9 +49,10 @@ class DetectionBatch:
 
     def split(self, parts: int) -> "list[DetectionBatch]":
         size = -(-len(self) // parts)
-        return [self._rows(slice(start, start + size)) for start in range(0, len(self), size)]
+        return [self.rows(slice(start, start + size)) for start in range(0, len(self), size)]
 
-    def _rows(self, rows: slice) -> "DetectionBatch":
+    def rows(self, rows: slice) -> "DetectionBatch":
+        """Some of the images."""
         return dataclasses.replace(self._each(lambda tensor: tensor[rows]), masks=self.masks[rows])
 
     def to(self, device: torch.device) -> "DetectionBatch":
