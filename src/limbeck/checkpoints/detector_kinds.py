@@ -32,6 +32,7 @@ class Kind:
     background: Literal["none", "first", "last"] = "none"
     backbones: tuple[str, ...] = ()
     priors: Mapping[str, Any] = field(default_factory=dict)
+    mark: str = ""  # a part of a name that only its tensors have
 
     def classes(self, weights: Mapping[str, Tensor]) -> int:
         """How many classes a file's head has, without that of nothing; 0 where it has none."""
@@ -77,7 +78,7 @@ KINDS = (
     Kind("ssd512", MMDETECTION, mmdet.SSD, _SSD, 4, "last", priors=_512),
     Kind("ssdlite_mobilenetv2", MMDETECTION, mmdet.SSDLITE, _LITE, 6, "last", priors=_320),
     Kind("gfl", MMDETECTION, mmdet.GFL, _GFL, 1, backbones=(*_RESNETS, _RESNEXT), priors=_SQUARES),
-    Kind("gfl_dcn", MMDETECTION, mmdet.GFL, _GFL, 1, backbones=_RESNETS[:5], priors=_SQUARES),
+    Kind("gfl_dcn", MMDETECTION, mmdet.GFL, _GFL, 1, backbones=_RESNETS[:5], priors=_SQUARES, mark="conv_offset"),
     Kind("retinanet", MMDETECTION, mmdet.RETINANET, _RETINA, 9, backbones=(*_RESNETS, _RESNEXT), priors=_NINE),
     Kind("ssd300_vgg16", TORCHVISION, torchvision_ssd.SSD300, _THEIRS, 4, "first"),
     Kind("ssdlite320_mobilenet_v3_large", TORCHVISION, torchvision_ssd.SSDLITE320, _THEIR_LITE, 6, "first"),

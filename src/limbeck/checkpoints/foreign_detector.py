@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from limbeck.checkpoints.detector_conversion import DetectorConversion
 from limbeck.checkpoints.detector_kinds import KINDS, MMDETECTION, Kind
 from limbeck.checkpoints.mm_meta import Meta, read_meta
 from limbeck.checkpoints.renames import mmdet
-from limbeck.checkpoints.signatures import UNCOUNTED
+from limbeck.checkpoints.signatures import UNCOUNTED, Shapes
 from limbeck.checkpoints.weights import Contents
 from limbeck.classification.models import Architecture, outline
 from limbeck.detection import DETECTORS
@@ -108,30 +109,44 @@ def _fitting(
 ) -> tuple[Kind, Architecture | None, dict[str, Tensor]]:
     """The first that all tensors fit into; an error with the nearest if there is none."""
     close: list[tuple[int, str, str]] = []
-    for kind in kinds:
+    marked = [kind for kind in kinds if kind.mark and any(kind.mark in name for name in weights)]
+    for kind in marked or [kind for kind in kinds if not kind.mark]:
         state, classes = kind.ours(weights), kind.classes(weights)
         shapes = {name: tuple(value.shape) for name, value in state.items() if not name.endswith(UNCOUNTED)}
         theirs = {mmdet.renamed(name, kind.patterns): name for name in weights}
-        for name in kind.backbones or ("",):
-            backbone = Architecture("timm", name, {"num_classes": 0}) if name else None
-            own = _shapes(kind, classes, backbone)
-            missing = [each for each in own if each not in shapes]
-            unexpected = [theirs.get(each, each) for each in shapes if each not in own]
-            odd = [
-                f"{theirs.get(each, each)}: {shapes[each]} instead of {own[each]}"
-                for each in own
-                if shapes.get(each, own[each]) != own[each]
-            ]
-            apart = len(missing) + len(unexpected) + len(odd)
-            if not apart and classes:
-                return kind, backbone, state
-            close.append((apart, f"{kind.name}{f' on {name}' if name else ''}", differences(missing, unexpected, odd)))
+        backbone = _nearest_backbone(kind.backbones, shapes)
+        own = _shapes(kind, classes, backbone)
+        missing = [each for each in own if each not in shapes]
+        unexpected = [theirs.get(each, each) for each in shapes if each not in own]
+        odd = [
+            f"{theirs.get(each, each)}: {shapes[each]} instead of {own[each]}"
+            for each in own
+            if shapes.get(each, own[each]) != own[each]
+        ]
+        apart = len(missing) + len(unexpected) + len(odd)
+        if not apart and classes:
+            return kind, backbone, state
+        name = kind.name + (f" on {backbone.name}" if backbone else "")
+        close.append((apart, name, differences(missing, unexpected, odd)))
     _, name, told = min(close)
     raise CheckpointError(
         f"{path} holds no detector that limbeck knows; the nearest is {name}: {told}",
         expected=_known(),
         hint=f"limbeck convert {shlex.quote(str(path))} --architecture resnet50 --out CHECKPOINT, for its backbone",
     )
+
+
+def _nearest_backbone(names: Sequence[str], shapes: Shapes) -> Architecture | None:
+    """Of these classifiers the one whose tensors a file has most of; None where the detector has its own."""
+    body = {(name.removeprefix("backbone.model."), shape) for name, shape in shapes.items() if "backbone." in name}
+    found = min(names, key=lambda name: len(body ^ _body(name)), default=None)
+    return Architecture("timm", found, {"num_classes": 0}) if found else None
+
+
+@cache
+def _body(name: str) -> frozenset[tuple[str, tuple[int, ...]]]:
+    state = outline(Architecture("timm", name, {"num_classes": 0})).state_dict()
+    return frozenset((name, tuple(value.shape)) for name, value in state.items() if not name.endswith(UNCOUNTED))
 
 
 def _shapes(kind: Kind, classes: int, backbone: Architecture | None) -> dict[str, tuple[int, ...]]:

@@ -144,7 +144,10 @@ def _recognised(source: Path, digest: str, architecture: str) -> Conversion | De
     detector = foreign_detector.is_detector(contents.weights)
     if detector and foreign_detector.takes(architecture):
         return foreign_detector.recognise(contents, source, architecture)
-    if detector or foreign_detector.has_mobilenet_v2(contents.weights):
+    if foreign_detector.has_mobilenet_v2(contents.weights):
+        architecture = architecture or "mobilenetv2_100"
+        contents = foreign_detector.backbone_of(contents)
+    elif detector:
         contents = foreign_detector.backbone_of(contents)
     return foreign.recognise(contents, source, digest, architecture)
 
