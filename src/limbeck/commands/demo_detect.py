@@ -152,7 +152,9 @@ def show(options: Demo, rivals: Sequence[Rival]) -> None:
     picture = sheet([(title, row[:_ON_SHEET]) for title, row in zip(titles, rows, strict=True)])
     write_atomically(out / "detections.png", as_png(picture))
     shots = [
-        FoundPhoto(photos.images.path(place), f"{len(marks[0])} there", side_by_side(photo, marks))
+        FoundPhoto(
+            photos.images.path(place), f"{len(marks[0])} there, {found_of(marks)} found", side_by_side(photo, marks)
+        )
         for place, photo, *marks in zip(places, pictures, *columns, strict=True)
     ]
     page = DetectionsPage(
@@ -167,6 +169,10 @@ def show(options: Demo, rivals: Sequence[Rival]) -> None:
         rivals=rivals,
     )
     write_detections(out, page)
+
+
+def found_of(marks: Sequence[Sequence[Marked]]) -> str:
+    return " and ".join(str(len(each)) for each in marks[1:])
 
 
 def marked(seen: Seen) -> list[Marked]:

@@ -40,26 +40,34 @@ def drawn(photo: Image.Image, boxes: Sequence[Marked], side: int | None = None) 
     else:
         image = image.copy()
     times = image.width / photo.width
-    for each in reversed(boxes):
-        _mark(image, [value * times for value in each.box], HUES[each.label % len(HUES)], each.text)
+    placed = [([value * times for value in each.box], each) for each in reversed(boxes)]
+    pen = ImageDraw.Draw(image)
+    for corners, each in placed:
+        _frame(pen, corners, _hue(each), max(2, max(image.size) // 200))
+    for corners, each in placed:  # on top of all boxes
+        if each.text:
+            _name(pen, image.size, corners, _hue(each), each.text)
     return image
 
 
-def _mark(image: Image.Image, corners: Sequence[float], colour: str, text: str) -> None:
-    pen = ImageDraw.Draw(image)
-    longest = max(image.size)
+def _hue(each: Marked) -> str:
+    return HUES[each.label % len(HUES)]
+
+
+def _frame(pen: ImageDraw.ImageDraw, corners: Sequence[float], colour: str, thick: int) -> None:
     left, top, right, bottom = corners
-    right, bottom, thick = max(left, right), max(top, bottom), max(2, longest // 200)
+    right, bottom = max(left, right), max(top, bottom)
     # a light rim, so that a box is seen on any ground
     pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="white", width=thick + 2)
     pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
-    if not text:
-        return
-    font = ImageFont.load_default(min(28, max(12, longest // 20)))
+
+
+def _name(pen: ImageDraw.ImageDraw, size: tuple[int, int], corners: Sequence[float], colour: str, text: str) -> None:
+    font = ImageFont.load_default(min(28, max(12, max(size) // 20)))
     _, _, width, height = map(round, pen.textbbox((0, 0), text, font=font))
     wide, tall = width + 6, height + 4
-    x = min(max(0.0, left), max(0, image.width - wide))
-    y = top - tall if top >= tall else max(0.0, top)  # above the box, or in it at the upper edge
+    x = min(max(0.0, corners[0]), max(0, size[0] - wide))
+    y = corners[1] - tall if corners[1] >= tall else max(0.0, corners[1])  # above the box, or in it at the upper edge
     pen.rectangle((x, y, x + wide, y + tall), fill=colour)
     pen.text((x + 3, y + 1), text, font=font, fill="white")
 
