@@ -71,7 +71,7 @@ COMMANDS = {
     "convert": Command(
         "limbeck.commands.convert:Convert",
         "limbeck.commands.convert:run",
-        "weights of Paddle, timm or torchvision as a checkpoint, and back",
+        "weights of Paddle, timm, torchvision or mmdetection as a checkpoint, and back",
     ),
     "export": Command(
         "limbeck.commands.export:Export", "limbeck.commands.export:run", "a run as an ONNX file, compared on photos"

@@ -1,5 +1,6 @@
 """torchvision's SSDs as limbeck's: the same raw outputs, priors and detections."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.detection import ssdlite
 from torchvision.models.detection.image_list import ImageList
 
 import limbeck
+from limbeck.cli import main
 from limbeck.detection.batch import stacked
 from limbeck.records import Frame
 
+SOME = ["ssdlite320_mobilenet_v3_large", pytest.param("ssd300_vgg16", marks=pytest.mark.slow)]
 SIDES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
 
 
@@ -106,3 +110,28 @@ def test_a_backbone_that_began_as_a_classifier_is_twice_as_wide(
     with torch.inference_mode():
         logits = raw_of(theirs, images)[0].roll(-1, 2)
         assert (torch.cat(loaded.model(images).logits, 1) - logits).abs().max() <= 1e-4 * logits.abs().max()
+
+
+@pytest.mark.parametrize(
+    "name", ["ssdlite320_mobilenet_v3_large", pytest.param("ssd300_vgg16", marks=pytest.mark.slow)]
+)
+def test_what_was_converted_predicts_and_is_evaluated(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(drawn(name, classes=3).state_dict(), tmp_path / "a.pth")
+    main(["convert", str(tmp_path / "a.pth"), "--out", str(tmp_path / "out"), "--classes", "cat", "dog"])
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(photos / "a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 80, "height": 60}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [5, 5, 30, 40], "area": 1200, "iscrowd": 0}],
+        "categories": [{"id": 7, "name": "dog"}],
+    }
+    (photos / "labels.json").write_text(json.dumps(content))
+    capsys.readouterr()
+    main(["predict", str(tmp_path / "out"), str(photos / "a.png"), "--score", "0.01"])
+    assert "dog" in capsys.readouterr().out
+    main(["evaluate", str(tmp_path / "out"), "--data", str(photos)])
+    assert "AP" in capsys.readouterr().out

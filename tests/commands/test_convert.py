@@ -23,6 +23,8 @@ from limbeck.classification.models import Architecture, build
 from limbeck.cli import main
 from limbeck.errors import CheckpointError, OptionError, RunError, UnknownName, UnsafeFile
 from limbeck.records import Preprocess
+from tests.checkpoints.mm_files import saved
+from tests.checkpoints.test_foreign_detector import old_ssd
 
 NETWORK = "mobilenet_v3_small"
 
@@ -295,7 +297,7 @@ def test_a_dropout_of_its_own_is_said_and_other_arguments_stay_here(
 
 @pytest.mark.slow
 def test_the_guide_s_commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     paddle_file(Path("MobileNetV3_large_x1_0_ssld_pretrained.pdparams"), 1000, network="mobilenet_v3_large")
@@ -306,11 +308,18 @@ def test_the_guide_s_commands(
     torch.save(timm.create_model("resnet50", num_classes=1000).state_dict(), "resnet50.pth")
     torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), "weights.pth")
     Path("names.txt").write_text("cat\ndog\n")
+    lite = torchvision.models.get_model("ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None)
+    torch.save(lite.state_dict(), "ssdlite320_mobilenet_v3_large.pth")
+    shapes = json.loads((shared / "fixtures" / "parity_mm" / "ssd300_s0.json").read_text())["state_dict"]
+    ssd = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    saved(Path("ssd300_coco.pth"), ssd, others={"optimizer": {}})
+    saved(Path("ssd300_old.pth"), old_ssd(ssd))
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "convert.md").read_text()
     commands = re.findall(r"^\$ limbeck (.*)$", guide, re.MULTILINE)
     assert len(commands) > 4
     for command in commands:
         main(shlex.split(command))
     said = capsys.readouterr().out
-    for line in re.findall(r"^(?:definition|used|next|begin anew|written|left out): .*$", guide, re.MULTILINE):
+    told = r"^(?:definition|used|next|begin anew|written|left out|dropped|ssd300_\w+\.pth): .*$"
+    for line in re.findall(told, guide, re.MULTILINE):
         assert line in said
