@@ -40,7 +40,7 @@ loop.forward_backward = slowly
 
 def reached(process: subprocess.Popen[str], out: Path, step: int) -> bool:
     """Wait until a run has done some steps; False when it ended before."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while process.poll() is None:
         assert time.monotonic() < deadline, "the run does not get on"
         if (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").read_text().count('"loss"') >= step:

@@ -140,11 +140,18 @@ def test_the_model_from_python(whole: Path, scenes: Path) -> None:
     assert len(loaded.model.boxes(raw, batch.frames).detections()) == 1
 
 
-def test_evaluate_tells_what_training_told(whole: Path, scenes: Path, tmp_path: Path) -> None:
+def test_evaluate_tells_what_training_told(
+    whole: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "results.json"
     numbers = limbeck.evaluate(whole, data=scenes, results=file, device="cpu", workers=0)
     best = max(record["AP"] for record in read_metrics(whole) if "AP" in record)
     assert numbers["AP"] == pytest.approx(best, abs=1e-9)
+    assert 0 <= numbers["VOC"] <= 1
+    assert numbers["VOC"] == pytest.approx(numbers["AP50"], abs=0.02)
+    said = capsys.readouterr().out
+    assert f"VOC {numbers['VOC']:.3f} (area)  {numbers['VOC07']:.3f} (11 points)" in said
+    assert "found at an overlap of 0.5: small " in said
     rows = json.loads(file.read_text())
     known = {each["id"] for each in json.loads((scenes / "annotations.json").read_text())["categories"]}
     assert {row["category_id"] for row in rows} <= known
@@ -321,6 +328,27 @@ def test_a_run_goes_on_with_the_boxes_that_it_began_with(
     content = json.loads(labels.read_text())
     content["annotations"][0]["bbox"] = [1, 1, 9, 9]
     labels.write_text(json.dumps(content))
+    limbeck.train(out=tmp_path / "cut", resume=True)
+    assert same(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_run_goes_on_when_its_backbone_is_gone(
+    scenes: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(teacher, tmp_path / "distilled")
+    given = {"detector": "ssdlite", "size": 64, "val": "none", "backbone": str(tmp_path / "distilled"), "steps": 3}
+    given |= {"layer_rates": (0.1, 0.5)}
+    limbeck.train(**options(scenes, tmp_path / "whole", **given))
+
+    def cut(run: Path, *state: Any) -> None:
+        save_state(run, *state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", cut)
+        with pytest.raises(LimbeckError, match="step 1 is saved"):
+            limbeck.train(**options(scenes, tmp_path / "cut", **given))
+    shutil.rmtree(tmp_path / "distilled")
     limbeck.train(out=tmp_path / "cut", resume=True)
     assert same(tmp_path / "cut", tmp_path / "whole")
 

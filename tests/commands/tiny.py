@@ -93,7 +93,7 @@ def command(
 
 def finished(process: subprocess.Popen[str], *, expect: int = 0) -> str:
     """Everything that the process said, once it ended as expected."""
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == expect, f"ended with {process.returncode}\n{out}\n{err}"
     return out + err
 

@@ -5,14 +5,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from limbeck.checkpoints.loaded_detector import LoadedDetector, load_detector
 from limbeck.commands.train_measure import look_at, tell
 from limbeck.console import console
 from limbeck.detection.coco_metric import CocoMetric
+from limbeck.detection.confusion import Confusion
 from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.results import results_json, write_results
+from limbeck.detection.voc_metric import VocMetric
 from limbeck.errors import OptionError, counted
+from limbeck.records import Detections, Target
 from limbeck.runs.devices import reading_workers
+
+_WORST = 3  # confusions that are told
 
 
 def evaluate_detector(
@@ -27,7 +34,7 @@ def evaluate_detector(
     workers: int = -1,
     device: str = "auto",
 ) -> dict[str, float]:
-    """COCO's numbers of a detector on photos with boxes; `results` is a file for its detections in COCO's form."""
+    """COCO's numbers and VOC's on photos with boxes; `results` is a file for the detections in COCO's form."""
     if not data:
         raise OptionError(
             f"{path} is a detector, and no photos with boxes are named",
@@ -40,25 +47,59 @@ def evaluate_detector(
         data, split=split or None, classes=loaded.classes, skip_bad=skip_bad, format=format, workers=reading
     )
     console.print("\n".join([counted(len(photos), "photo"), *photos.notes]), markup=False)
-    metric = CocoMetric(photos.classes)
-    rows = _rows(loaded, photos, metric, batch, reading if len(photos) > 512 else 0)
+    measured = Measured(photos.classes)
+    rows = _rows(loaded, photos, measured, batch, reading if len(photos) > 512 else 0)
     if results:
         write_results(Path(results).expanduser(), rows)
         console.print(f"detections in {results}", markup=False)
     else:
         for _ in rows:
             pass
-    numbers = tell(metric)
+    numbers = tell(measured.coco) | measured.voc()
+    for line in measured.lines():
+        console.print(line, markup=False)
     console.print(f"next: limbeck predict {shlex.quote(str(path))} PHOTO... --pictures FOLDER", markup=False)
     return numbers
 
 
+class Measured:
+    """Everything that is counted of what a detector finds: COCO's numbers, VOC's, sizes, and confusions of classes."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.coco, self.confusion = CocoMetric(classes), Confusion(classes)
+        self._voc = {"VOC": VocMetric(classes), "VOC07": VocMetric(classes, points="11")}
+
+    def add(self, key: int, found: Detections, truth: Target) -> None:
+        self.coco.add(key, found, truth)
+        self.confusion.add(key, found, truth)
+        for metric in self._voc.values():
+            metric.add(key, found, truth)
+
+    def voc(self) -> dict[str, float]:
+        """VOC's mean average precision at an overlap of 0.5: under the curve, and over eleven points."""
+        return {name: metric.ap() for name, metric in self._voc.items()}
+
+    def lines(self) -> list[str]:
+        """VOC's numbers, how many objects of each size are found, and which classes are taken for which."""
+        voc = self.voc()
+        lines = [f"VOC {voc['VOC']:.3f} (area)  {voc['VOC07']:.3f} (11 points)"]
+        sizes = [row for row in self.coco.by_size()[1:] if row.truth]
+        shares = "  ".join(f"{row.name} {row.recall50:.1%} of {row.truth:,}" for row in sizes)
+        lines += [f"found at an overlap of 0.5: {shares}"] if sizes else []
+        counts = self.confusion.counts()[:-1, :-1].copy()
+        np.fill_diagonal(counts, 0)
+        classes = self.coco.classes
+        worst = [divmod(int(place), len(classes)) for place in np.argsort(-counts, axis=None, kind="stable")[:_WORST]]
+        mixed = [f"{classes[i]} for {classes[j]} {counts[i, j]:,} times" for i, j in worst if counts[i, j]]
+        return lines + ([f"taken for another class, with a score of 0.3 or more: {', '.join(mixed)}"] if mixed else [])
+
+
 def _rows(
-    loaded: LoadedDetector, photos: DetectionSet, metric: CocoMetric, batch: int, workers: int
+    loaded: LoadedDetector, photos: DetectionSet, measured: Measured, batch: int, workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Rows of COCO's result form, while the metric takes in the same."""
+    """Rows of COCO's result form, while the same is measured."""
     ids = [own if own >= 0 else model for own, model in zip(photos.ids, loaded.card.ids, strict=True)]
     seen = look_at(loaded.model, loaded.look, photos, device=loaded.device, batch=batch, workers=workers)
     for place, found in seen:
-        metric.add(place, found, photos.target(place))
+        measured.add(place, found, photos.target(place))
         yield from results_json(photos.numbers[place], found, ids)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from limbeck.checkpoints.detector_card import DetectorCard
-from limbeck.commands.train_model import begin_with, rates_of, student_of
+from limbeck.commands.train_model import begun, keep
 from limbeck.commands.train_photos import keep_photos, open_photos, told
 from limbeck.console import console
 from limbeck.detection.dataset import DetectionSet
@@ -65,10 +65,7 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     photos, val = found
     console.print(told(options, found), markup=False)
     torch.manual_seed(options.seed)
-    model, architecture, look = student_of(options, len(photos.classes))
-    if options.weights and not options.resume:
-        begin_with(model, options.weights)
-    rates = rates_of(model, options)
+    (model, architecture, look), rates = begun(options, len(photos.classes))
     loader = Loader(
         photos,
         policy_of(options, look),
@@ -86,11 +83,13 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     loader.steps = plan.steps
     options = replace(options, precision=student_precision(options.precision, ranks.device))
     step = DetectionStep(on_device(model, options, ranks), look, options.precision, options.batch)
+    job = TrainJob(options, ranks, photos, val, architecture, look, loader, plan, step)
     if ranks.first:
-        write_down(Path(options.out), options, asked)
+        write_down(job.run, options, asked)
+        keep(job.run, job.card({}, {}), rates)
         keep_photos(options, found)
     ranks.wait()
-    return TrainJob(options, ranks, photos, val, architecture, look, loader, plan, step)
+    return job
 
 
 def policy_of(options: Train, look: Look) -> Policy:

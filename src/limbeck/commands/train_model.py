@@ -1,5 +1,6 @@
 """The detector that a training begins with: its backbone, its first weights, and how fast its parts learn."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from torch import nn
 
 from limbeck.backbones.features import Features
 from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint, named, read_card
-from limbeck.checkpoints.detector_card import assembled
+from limbeck.checkpoints.detector_card import DetectorCard, assembled
 from limbeck.checkpoints.weights import fit_weights, read_weights
 from limbeck.classification.models import Architecture, preprocess_of
 from limbeck.commands.train_checks import no_backbone_fits
@@ -17,9 +18,12 @@ from limbeck.console import console
 from limbeck.detection.detector import Design, Detector, Look, design
 from limbeck.detection.train_options import Train
 from limbeck.errors import CheckpointError, OptionError, as_typed, counted
+from limbeck.files import write_atomically
 from limbeck.records import Preprocess
 from limbeck.ssld.student import parse_args
 from limbeck.training.rates import RESIDUAL_DETECTION, parts_of, reference_rates, spread, tell_rates
+
+_KEPT = "detector.json"
 
 
 class Start(NamedTuple):
@@ -36,6 +40,25 @@ class Backbone(NamedTuple):
     model: nn.Module
     architecture: Architecture
     normalised: Preprocess | None
+
+
+def begun(options: Train, classes: int) -> tuple[Start, Mapping[str, float]]:
+    """What a training begins with, and the rates of its parts; one that goes on needs only what its run has kept."""
+    file = Path(options.out) / "last" / _KEPT
+    if options.resume and file.exists():
+        told = json.loads(file.read_text())
+        card = DetectorCard.from_dict(told["card"])
+        return Start(card.build(), card.backbone, card.look), told["rates"]
+    start = student_of(options, classes)
+    if options.weights and not options.resume:
+        begin_with(start.model, options.weights)
+    return start, rates_of(start.model, options)
+
+
+def keep(run: Path, card: DetectorCard, rates: Mapping[str, float]) -> None:
+    """How the detector is built, for those who resume when its backbone is no longer where it was."""
+    told = {"card": card.to_dict(), "rates": dict(rates)}
+    write_atomically(run / "last" / _KEPT, (json.dumps(told, indent=1) + "\n").encode())
 
 
 def student_of(options: Train, classes: int) -> Start:
