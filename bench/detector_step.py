@@ -40,6 +40,9 @@ class Contender:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=quiet
         )
+
+    def begin(self) -> None:
+        """Wait until its libraries are read and its first step is done."""
         self.torch = str(self._answer()["torch"])
 
     def step(self) -> dict[str, float]:
@@ -91,6 +94,8 @@ def compare(model: str, rounds: int, core: str, mmdet: str, variants: list[str])
         photos = Path(folder) / "photos.npz"
         drawn(SIDES[model], photos)
         every = contenders(model, str(photos), core, mmdet, variants)
+        for each in every:
+            each.begin()
         load = []
         for _ in range(rounds):
             load.append(os.getloadavg()[0])

@@ -18,6 +18,7 @@ from limbeck.detection.detector import design
 from limbeck.detection.loader import DetectionBatch
 from limbeck.detection.ssd import SSD, Raw
 from limbeck.detection.step import DetectionStep, raw_of
+from limbeck.images.stream import keep_freed_memory
 from limbeck.records import Frame, Target
 from limbeck.runs.devices import student_precision
 from limbeck.training.attempt import forward_backward
@@ -45,6 +46,8 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
     detector = on_device(built, options, ranks)
     assert isinstance(detector, SSD)
     images = photos["images"]
+    if variant != "equal":
+        keep_freed_memory()  # as reading photos does in a process that trains
     precision = student_precision(options.precision, ranks.device)
     if variant == "equal":
         detector, images, precision = detector.to(memory_format=torch.contiguous_format), images.contiguous(), "float32"
