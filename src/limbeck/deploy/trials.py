@@ -85,9 +85,9 @@ class OfDetector:
 
 def train(model: torch.nn.Module, losses: Callable[[], Tensor], steps: int) -> None:
     """Steps as the training loop takes them, so slow that nothing is learned."""
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last).train()
     optimizer = sgd(model, Plan(steps=steps, steps_per_epoch=steps, batch=1, lr=1e-9))
     for _ in range(steps):
-        losses().backward()
+        torch.autograd.backward(losses())  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
