@@ -88,6 +88,6 @@ def train(model: torch.nn.Module, losses: Callable[[], Tensor], steps: int) -> N
     model.to(memory_format=torch.channels_last).train()
     optimizer = sgd(model, Plan(steps=steps, steps_per_epoch=steps, batch=1, lr=1e-9))
     for _ in range(steps):
-        torch.autograd.backward(losses())  # type: ignore[no-untyped-call]
+        torch.autograd.backward(losses())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
