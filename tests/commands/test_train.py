@@ -263,6 +263,21 @@ def test_it_begins_with_another_detector(whole: Path, scenes: Path, tmp_path: Pa
     assert all(torch.equal(before[name], after[name]) for name in before if name.endswith("weight"))
 
 
+def test_a_head_of_other_classes_is_new_even_where_it_fits(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    told = json.loads((scenes / "annotations.json").read_text())
+    for category in told["categories"]:
+        category["name"] = f"another {category['name']}"
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "images").symlink_to(scenes / "images")
+    (tmp_path / "others" / "annotations.json").write_text(json.dumps(told))
+    given = {"detector": "ssdlite", "backbone": "test_resnet", "size": 64, "steps": 1, "lr": 0.0, "val": "none"}
+    limbeck.train(**options(tmp_path / "others", tmp_path / "run", **given, weights=str(whole)))
+    before, after = weights(whole, "student"), weights(tmp_path / "run", "student")
+    same = {name for name in before if name.endswith("weight") and torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith(("backbone", "box_heads")) and name.endswith("weight")} <= same
+    assert not any(re.fullmatch(r"class_heads\.\d\.1\.weight", name) for name in same)
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "said"),
     [

@@ -65,7 +65,7 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     photos, val = found
     console.print(told(options, found), markup=False)
     torch.manual_seed(options.seed)
-    (model, architecture, look), rates = begun(options, len(photos.classes))
+    (model, architecture, look), rates = begun(options, photos.classes)
     loader = Loader(
         photos,
         policy_of(options, look),

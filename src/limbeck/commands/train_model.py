@@ -1,16 +1,17 @@
 """The detector that a training begins with: its backbone, its first weights, and how fast its parts learn."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from limbeck.backbones.features import Features
 from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint, named, read_card
-from limbeck.checkpoints.detector_card import DetectorCard, assembled
+from limbeck.checkpoints.detector_card import DetectorCard, assembled, read_detector_card
 from limbeck.checkpoints.weights import fit_weights, read_weights
 from limbeck.classification.models import Architecture, preprocess_of
 from limbeck.commands.train_checks import no_backbone_fits
@@ -42,16 +43,16 @@ class Backbone(NamedTuple):
     normalised: Preprocess | None
 
 
-def begun(options: Train, classes: int) -> tuple[Start, Mapping[str, float]]:
+def begun(options: Train, classes: Sequence[str]) -> tuple[Start, Mapping[str, float]]:
     """What a training begins with, and the rates of its parts; one that goes on needs only what its run has kept."""
     file = Path(options.out) / "last" / _KEPT
     if options.resume and file.exists():
         told = json.loads(file.read_text())
         card = DetectorCard.from_dict(told["card"])
         return Start(card.build(), card.backbone, card.look), told["rates"]
-    start = student_of(options, classes)
+    start = student_of(options, len(classes))
     if options.weights and not options.resume:
-        begin_with(start.model, options.weights)
+        begin_with(start.model, options.weights, classes)
     return start, rates_of(start.model, options)
 
 
@@ -146,11 +147,14 @@ def adopted(options: Train, kind: Design, classes: int, backbone: Backbone) -> D
     return model
 
 
-def begin_with(model: Detector, source: str) -> None:
+def begin_with(model: Detector, source: str, classes: Sequence[str]) -> None:
     """The weights of another training, as far as they fit: a head of other classes stays new."""
     folder = find(source)
+    card = read_detector_card(folder)
     own = model.state_dict()
     given = read_weights(folder / WEIGHTS)
+    if tuple(card.classes) != tuple(classes):
+        given = {name: value for name, value in given.items() if name not in heads(card)}
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise OptionError(
@@ -161,6 +165,14 @@ def begin_with(model: Detector, source: str) -> None:
     model.load_state_dict(fitting, strict=False)
     if len(fitting) < len(own):
         console.print(f"begun with {source}; new: {counted(len(own) - len(fitting), 'tensor')}", markup=False)
+
+
+def heads(card: DetectorCard) -> set[str]:
+    """The tensors of a detector that are its classes' own: those that one class more would change."""
+    more = replace(card, classes=[*card.classes, ""], ids=[*card.ids, -1])
+    with torch.device("meta"):
+        small, large = (each.build().state_dict() for each in (card, more))
+    return {name for name, value in small.items() if value.shape != large[name].shape}
 
 
 def rates_of(model: Detector, options: Train) -> dict[str, float]:

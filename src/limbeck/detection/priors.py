@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import inf, sqrt
 
 import torch
 from torch import Tensor
+
+from limbeck.detection.remembered import remembered
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,10 @@ def priors(levels: Sequence[Level], sizes: Sequence[tuple[int, int]], device: to
     >>> [len(each) for each in priors([Level(8, 21, 45, (2,))], [(38, 38)], torch.device("cpu"))]
     [5776]
     """
-    # what is traced has no values, and must not be kept for those who want some
-    make = _of_level.__wrapped__ if torch.compiler.is_compiling() else _of_level
-    return [make(level, height, width, device) for level, (height, width) in zip(levels, sizes, strict=True)]
+    return [_of_level(level, height, width, device) for level, (height, width) in zip(levels, sizes, strict=True)]
 
 
-@lru_cache(64)
+@remembered
 def _of_level(level: Level, height: int, width: int, device: torch.device) -> Tensor:
     shapes = torch.tensor(level.shapes(), dtype=torch.float64)
     y, x = ((torch.arange(count, dtype=torch.float64) + 0.5) * level.stride for count in (height, width))

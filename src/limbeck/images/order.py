@@ -85,5 +85,5 @@ def _too_few(count: int, batch: int, crops: int) -> ImagesError:
     return ImagesError(
         f"{counted(count, 'usable image')}, fewer than a batch of {batch}",
         expected=f"at least {batch} images",
-        hint=f"--batch {fitting}, or more images" if fitting else "more images: --images FOLDER FOLDER...",
+        hint=f"--batch {fitting}, or more images" if fitting else "more images",
     )
