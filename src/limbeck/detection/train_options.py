@@ -37,7 +37,8 @@ class Train:
     """Learn from photos without objects too; the references leave them out."""
 
     detector: str = "ssdlite"
-    """ssdlite, ssd300, ssd512, ssdlite_mobilenetv2, gfl or retinanet."""
+    """ssdlite, gfl, gfl_dcn or retinanet on --backbone; ssd300, ssd512 or ssdlite_mobilenetv2 with one of their own;
+    ssd300_vgg16 or ssdlite320_mobilenet_v3_large as torchvision has them."""
     backbone: str = ""
     """A model's name, or a limbeck run or checkpoint: what was distilled goes under the detector, and sees photos
     normalised as before."""
