@@ -1,5 +1,6 @@
 """What a detector's training begins with: backbones, their normalisation, their rates; every recipe's first steps."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from safetensors.torch import load_file
 
 import limbeck
 from limbeck.backbones.features import Features
 from limbeck.checkpoints.card import Card, save
 from limbeck.classification.models import Architecture, build
 from limbeck.commands.train import starting_options
+from limbeck.commands.train_job import policy_of
 from limbeck.commands.train_model import is_distilled, rates_of, student_of
+from limbeck.detection.policies import FlipResize, SSDView
 from limbeck.detection.ssd_models import adopt_vgg16, ssd300
 from limbeck.detection.train_options import Train
 from limbeck.errors import CheckpointError, OptionError
@@ -23,6 +27,7 @@ from limbeck.scenes.dataset import draw_boxes_dataset
 from limbeck.training.log import read_metrics
 from limbeck.training.rates import RESIDUAL_DETECTION
 
+LITE_AT_160 = ((10, 24), (5, 50), (3, 75), (2, 101), (1, 126.5), (1, 152))  # cells, the small square's side
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
 
 
@@ -102,6 +107,59 @@ def test_weights_that_cannot_be_fetched_say_how_to_go_on(monkeypatch: pytest.Mon
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", nowhere)
     with pytest.raises(CheckpointError, match="--no-pretrained"):
         student_of(starting_options("ssd300_coco"), 3)
+
+
+def test_a_run_that_stopped_before_its_first_state_begins_as_it_was_told(
+    distilled: Path, scenes: Path, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"backbone": str(distilled), "layer_rates": (0.0,), "size": 64, "steps": 1, "batch": 2}
+    given |= {"split": "", "val": "none", "workers": 0, "track": ("none",), "device": "cpu", "data": str(scenes)}
+    given |= {"cache": str(tmp_path / "cache")}
+    limbeck.train("ssdlite", out=tmp_path / "run", **given)
+    before = load_file(tmp_path / "run" / "latest" / "model.safetensors")
+    for name in ("last/state.safetensors", "metrics.jsonl"):
+        (tmp_path / "run" / name).unlink()
+    for name in ("student", "latest"):
+        shutil.rmtree(tmp_path / "run" / name)
+    limbeck.train(out=tmp_path / "run", resume=True)
+    after = load_file(tmp_path / "run" / "latest" / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_priors_grow_with_the_input_and_stay_over_their_cells() -> None:
+    start = student_of(Train(detector="ssdlite", backbone="test_resnet", size=160), 3)
+    raw = start.model.eval()(torch.zeros(1, 3, 160, 160))
+    for level, (cells, side) in zip(raw.priors, LITE_AT_160, strict=True):
+        middle = (level[:, :2] + level[:, 2:]) / 2
+        assert float(middle.min()) == pytest.approx(160 / cells / 2)
+        assert float(middle.max()) == pytest.approx(160 - 160 / cells / 2)
+        assert float(level[0, 2] - level[0, 0]) == side
+    assert (
+        student_of(Train(detector="ssdlite_mobilenetv2"), 3).model.levels[3].stride == 107
+    )  # its own size: as published
+
+
+def test_an_input_that_is_too_small_is_told() -> None:
+    with pytest.raises(OptionError, match="128 pixels: nothing is left") as error:
+        student_of(Train(detector="ssd300", size=128), 3)
+    assert "--size 300" in str(error.value)
+
+
+def test_weights_bring_their_look(distilled: Path, scenes: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"split": "", "val": "none", "workers": 0, "track": ("none",), "device": "cpu"}
+    given |= {"steps": 1, "batch": 2, "cache": str(tmp_path / "cache"), "data": str(scenes)}
+    limbeck.train("ssdlite", backbone=distilled, size=64, out=tmp_path / "one", **given)
+    found = limbeck.train("ssdlite", backbone="resnet10t", weights=tmp_path / "one", out=tmp_path / "two", **given)
+    assert (found.card.look.size, found.card.look.mean, found.card.look.std) == ((64, 64), MEAN, STD)
+
+
+def test_photos_that_keep_their_proportions_are_not_squeezed() -> None:
+    gfl, ssd = (
+        student_of(Train(detector="gfl", backbone="resnet10t"), 3),
+        student_of(Train(detector="ssdlite", backbone="resnet10t"), 3),
+    )
+    assert isinstance(policy_of(Train(), gfl.look), FlipResize)
+    assert isinstance(policy_of(Train(), ssd.look), SSDView)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class DetectorCard:
     def build(self) -> Detector:
         """The detector, with random weights."""
         backbone = None if self.backbone is None else Architecture(**self.backbone).build()
-        return assembled(self.detector, len(self.classes), backbone)
+        return assembled(self.detector, len(self.classes), backbone, self.look)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -78,10 +78,14 @@ class DetectorCard:
         return cls(architecture["name"], architecture["backbone"], classes, ids, look, *told)
 
 
-def assembled(name: str, classes: int, backbone: nn.Module | None) -> Detector:
-    """A detector of the table on the maps of a classifier, which is copied."""
+def assembled(name: str, classes: int, backbone: nn.Module | None, look: Look | None = None) -> Detector:
+    """A detector of the table on the maps of a classifier, which is copied; for its own look where none is given."""
     found = design(name)
-    return found.make(classes, Features(backbone, found.strides) if backbone is not None else None)
+    model = found.make(classes, Features(backbone, found.strides) if backbone is not None else None)
+    own, side = found.look.size[0], (look or found.look).size[0]
+    if found.at is not None and side != own:
+        found.at(model, own, side)
+    return model
 
 
 def is_detector(path: str | Path) -> bool:

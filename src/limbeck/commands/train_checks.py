@@ -29,7 +29,7 @@ def validate(options: Train) -> None:
             raise OptionError(f"--{name} is missing", expected="--data and --out", hint=EXAMPLE)
     for option, names, allowed in (
         ("detector", (options.detector,), tuple(DETECTORS)),
-        ("views", (options.views,), tuple(POLICIES)),
+        ("views", (options.views,) if options.views else (), tuple(POLICIES)),
         ("track", options.track, (*TRACKERS, "none")),
     ):
         for name in names:

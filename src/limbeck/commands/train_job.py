@@ -94,7 +94,8 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
 
 def policy_of(options: Train, look: Look) -> Policy:
     """The views of training, at the detector's size."""
-    policy: Any = look_up("views", options.views, POLICIES)(look.size)
+    name = options.views or ("flip_resize" if look.keep_ratio else "ssd")
+    policy: Any = look_up("views", name, POLICIES)(look.size)
     if isinstance(policy, FlipResize):
         policy = replace(policy, keep_ratio=look.keep_ratio)
     found: Policy = replace(policy, seed=options.seed, divisor=look.policy().divisor)

@@ -23,6 +23,7 @@ from limbeck.files import write_atomically
 from limbeck.records import Preprocess
 from limbeck.ssld.student import parse_args
 from limbeck.training.rates import RESIDUAL_DETECTION, parts_of, reference_rates, spread, tell_rates
+from limbeck.training.state import state_file
 
 _KEPT = "detector.json"
 
@@ -46,14 +47,19 @@ class Backbone(NamedTuple):
 def begun(options: Train, classes: Sequence[str]) -> tuple[Start, Mapping[str, float]]:
     """What a training begins with, and the rates of its parts; one that goes on needs only what its run has kept."""
     file = Path(options.out) / "last" / _KEPT
-    if options.resume and file.exists():
+    if goes_on(options) and file.exists():
         told = json.loads(file.read_text())
         card = DetectorCard.from_dict(told["card"])
         return Start(card.build(), card.backbone, card.look), told["rates"]
     start = student_of(options, len(classes))
-    if options.weights and not options.resume:
+    if options.weights and not goes_on(options):
         begin_with(start.model, options.weights, classes)
     return start, rates_of(start.model, options)
+
+
+def goes_on(options: Train) -> bool:
+    """Whether the run has a saved state, which has all weights."""
+    return options.resume and state_file(Path(options.out)).exists()
 
 
 def keep(run: Path, card: DetectorCard, rates: Mapping[str, float]) -> None:
@@ -73,16 +79,16 @@ def student_of(options: Train, classes: int) -> Start:
                 expected="a model's name, or a limbeck run or checkpoint",
                 hint="--backbone mobilenet_v3_large",
             )
-        return Start(assembled(options.detector, classes, None), None, look)
+        return Start(assembled(options.detector, classes, None, look), None, look)
     if not kind.strides and kind.adopt is None:
         raise no_backbone_fits(options.detector, options.backbone)
     backbone = backbone_of(options)
-    if backbone.normalised is not None:
+    if backbone.normalised is not None and not options.weights:
         look = replace(look, mean=backbone.normalised.mean, std=backbone.normalised.std)
     if not kind.strides:
-        return Start(adopted(options, kind, classes, backbone), None, look)
+        return Start(adopted(options, kind, classes, backbone, look), None, look)
     try:
-        return Start(assembled(options.detector, classes, backbone.model), vars(backbone.architecture), look)
+        return Start(assembled(options.detector, classes, backbone.model, look), vars(backbone.architecture), look)
     except OptionError as error:
         raise OptionError(
             f"--backbone {options.backbone} under {options.detector}: {error.found}",
@@ -92,11 +98,15 @@ def student_of(options: Train, classes: int) -> Start:
 
 
 def look_of(options: Train, kind: Design) -> Look:
-    """The detector's own input rule, at another size where one is asked for."""
+    """The detector's own input rule, or that of the weights it begins with; at another size where one is asked for."""
+    look = kind.look
+    if options.weights and not goes_on(options):
+        before = read_detector_card(options.weights)
+        look = before.look if before.detector == options.detector else look
     if not options.size:
-        return kind.look
-    short, long = kind.look.size
-    return replace(kind.look, size=(options.size, round(options.size * long / short)))
+        return look
+    short, long = look.size
+    return replace(look, size=(options.size, round(options.size * long / short)))
 
 
 def backbone_of(options: Train) -> Backbone:
@@ -114,7 +124,7 @@ def backbone_of(options: Train) -> Backbone:
         card = read_card(folder)
         architecture = card.build_from()
         model = architecture.build()
-        if not options.resume:
+        if not goes_on(options):
             fit_weights(model, read_weights(folder / WEIGHTS), str(folder))
         normalised: Preprocess | None = card.preprocess
     else:
@@ -129,7 +139,7 @@ def backbone_of(options: Train) -> Backbone:
 def built(architecture: Architecture, options: Train) -> nn.Module:
     """A network by name; with its makers' weights where they are asked for, and the run has none yet."""
     try:
-        return architecture.build(pretrained=options.pretrained and not options.resume)
+        return architecture.build(pretrained=options.pretrained and not goes_on(options))
     except CheckpointError as error:
         raise CheckpointError(
             error.found,
@@ -138,10 +148,10 @@ def built(architecture: Architecture, options: Train) -> nn.Module:
         ) from error
 
 
-def adopted(options: Train, kind: Design, classes: int, backbone: Backbone) -> Detector:
+def adopted(options: Train, kind: Design, classes: int, backbone: Backbone, look: Look) -> Detector:
     """A detector that has a backbone of its own, with the weights of a classifier of that kind."""
     assert kind.adopt is not None
-    model = assembled(options.detector, classes, None)
+    model = assembled(options.detector, classes, None, look)
     if not kind.adopt(model, backbone.model):
         raise no_backbone_fits(options.detector, options.backbone)
     return model

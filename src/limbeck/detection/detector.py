@@ -63,7 +63,7 @@ class Design:
     """A detector by name: made of a number of classes and a backbone with maps of these strides.
 
     Without strides it has a backbone of its own; `adopt` takes a classifier's weights into that, if it is
-    of the kind `own`.
+    of the kind `own`. `at` fits a detector made for one side of its input to another, where there is something to fit.
     """
 
     make: Callable[[int, nn.Module | None], Detector]
@@ -71,6 +71,7 @@ class Design:
     strides: tuple[int, ...] = ()
     own: str = ""
     adopt: Callable[[Any, nn.Module], bool] | None = None
+    at: Callable[[Any, int, int], None] | None = None
 
 
 def design(name: str) -> Design:

@@ -1,7 +1,7 @@
 """SSD's priors: boxes of several sizes and shapes around the centre of each cell of each level."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, sqrt
 
 import torch
@@ -19,8 +19,8 @@ class Level:
     """
 
     stride: float
-    least: int
-    most: int
+    least: float
+    most: float
     ratios: tuple[int, ...]
     longest: float = inf
 
@@ -34,6 +34,18 @@ class Level:
         oblong = [(self.least * sqrt(r), self.least / sqrt(r)) for ratio in self.ratios for r in (ratio, 1 / ratio)]
         every = [(self.least, self.least), (middle, middle), *oblong]
         return [(min(width, self.longest), min(height, self.longest)) for width, height in every]
+
+
+def fitted(levels: Sequence[Level], share: float, strides: Sequence[float]) -> list[Level]:
+    """The levels of an input `share` times as large: boxes grow with it, cells are as far apart as its maps have them.
+
+    >>> fitted([Level(107, 202, 253, (2,))], 2.0, [213.0])
+    [Level(stride=213.0, least=404.0, most=506.0, ratios=(2,), longest=inf)]
+    """
+    return [
+        replace(level, stride=stride, least=share * level.least, most=share * level.most, longest=share * level.longest)
+        for level, stride in zip(levels, strides, strict=True)
+    ]
 
 
 def priors(levels: Sequence[Level], sizes: Sequence[tuple[int, int]], device: torch.device) -> list[Tensor]:

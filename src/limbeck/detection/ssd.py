@@ -72,11 +72,16 @@ class SSD(Detector):
         self.extras, self.class_heads, self.box_heads = map(nn.ModuleList, (extras, class_heads, box_heads))
         self.levels, self.classes, self.kept, self.candidates = tuple(levels), classes, kept, candidates
 
-    def forward(self, images: Tensor) -> Raw:
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What the heads look at, the finest first."""
         maps: list[Tensor] = list(self.backbone(images))
         maps[0] = self.first(maps[0])
         for extra in self.extras:
             maps.append(extra(maps[-1]))
+        return maps
+
+    def forward(self, images: Tensor) -> Raw:
+        maps = self.maps(images)
         logits = [rows(head(each), self.classes + 1) for head, each in zip(self.class_heads, maps)]
         deltas = [rows(head(each), 4) for head, each in zip(self.box_heads, maps)]
         return Raw(

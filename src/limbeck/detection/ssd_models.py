@@ -5,14 +5,16 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.backbones.mobilenet_v2_top import MobileNetV2Top
 from limbeck.backbones.vgg import VGG16
 from limbeck.detection.detector import Design, Look
 from limbeck.detection.policies import MEAN
-from limbeck.detection.priors import Level
+from limbeck.detection.priors import Level, fitted
 from limbeck.detection.ssd import SSD
+from limbeck.errors import OptionError
 from limbeck.layers.blocks import L2Norm, Norm, conv_norm_relu6, conv_relu, separable
 
 _FEW, _MORE = (2,), (2, 3)
@@ -144,6 +146,30 @@ def adopt_vgg16(model: SSD, classifier: nn.Module) -> bool:
     return True
 
 
+def at_side(model: SSD, own: int, side: int) -> None:
+    """The priors of an SSD for another input than its own one.
+
+    >>> model = ssdlite_mobilenetv2(2)
+    >>> at_side(model, 320, 640)
+    >>> [level.stride for level in model.levels], model.levels[0].least
+    ([16.0, 32.0, 64.0, 128.0, 213.33333333333334, 320.0], 96.0)
+    """
+    trains = model.training
+    try:
+        with torch.no_grad():
+            # one image is nothing to a norm that takes statistics
+            maps = model.eval().maps(torch.zeros(1, 3, side, side))
+    except RuntimeError as error:
+        raise OptionError(
+            f"{side} pixels: nothing is left for the last of this SSD's {len(model.levels)} maps",
+            expected=f"a larger input; its own is {own}",
+            hint=f"--size {own}",
+        ) from error
+    finally:
+        model.train(trains)
+    model.levels = tuple(fitted(model.levels, side / own, [side / each.shape[2] for each in maps]))
+
+
 def _ssdlite_on(classes: int, backbone: Any) -> SSD:
     return ssdlite(backbone, backbone.channels, classes)
 
@@ -154,7 +180,7 @@ def _bytes(side: int) -> Look:
     return Look((side, side), mean=(red, green, blue), std=(1 / 255, 1 / 255, 1 / 255))
 
 
-SSD300 = Design(lambda classes, _: ssd300(classes), _bytes(300), own="vgg16", adopt=adopt_vgg16)
-SSD512 = Design(lambda classes, _: ssd512(classes), _bytes(512), own="vgg16", adopt=adopt_vgg16)
-SSDLITE_MOBILENETV2 = Design(lambda classes, _: ssdlite_mobilenetv2(classes), Look((320, 320)))
-SSDLITE = Design(_ssdlite_on, Look((320, 320)), strides=(16, 32))
+SSD300 = Design(lambda classes, _: ssd300(classes), _bytes(300), own="vgg16", adopt=adopt_vgg16, at=at_side)
+SSD512 = Design(lambda classes, _: ssd512(classes), _bytes(512), own="vgg16", adopt=adopt_vgg16, at=at_side)
+SSDLITE_MOBILENETV2 = Design(lambda classes, _: ssdlite_mobilenetv2(classes), Look((320, 320)), at=at_side)
+SSDLITE = Design(_ssdlite_on, Look((320, 320)), strides=(16, 32), at=at_side)

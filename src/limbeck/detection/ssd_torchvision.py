@@ -8,7 +8,7 @@ from limbeck.backbones.mobilenet_v3_top import MobileNetV3Top
 from limbeck.detection.detector import Design, Look
 from limbeck.detection.priors import Level
 from limbeck.detection.ssd import SSD, of_each_class
-from limbeck.detection.ssd_models import ssd300, ssdlite
+from limbeck.detection.ssd_models import at_side, ssd300, ssdlite
 from limbeck.detection.suppress import Limits
 
 _FEW, _MORE = (2,), (2, 3)
@@ -54,6 +54,7 @@ _LOOK320 = Look((320, 320), mean=_HALVES, std=_HALVES)
 SSD300_VGG16 = Design(
     lambda classes, _: ssd300_vgg16(classes),
     Look((300, 300), mean=(0.48235, 0.45882, 0.40784), std=(_BYTES, _BYTES, _BYTES)),
+    at=at_side,
 )
-SSDLITE320 = Design(lambda classes, _: ssdlite320(classes), _LOOK320)
-SSDLITE320_WHOLE = Design(lambda classes, _: ssdlite320(classes, reduced=False), _LOOK320)
+SSDLITE320 = Design(lambda classes, _: ssdlite320(classes), _LOOK320, at=at_side)
+SSDLITE320_WHOLE = Design(lambda classes, _: ssdlite320(classes, reduced=False), _LOOK320, at=at_side)

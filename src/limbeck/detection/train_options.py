@@ -55,8 +55,9 @@ class Train:
     frozen: int = 0
     """Parts of the backbone, from the first on, that stay as they are."""
 
-    views: str = "ssd"
-    """ssd, ssd_photometric_last, flip_resize, or resize: how photos are shown in training."""
+    views: str = ""
+    """How photos are shown in training: ssd, ssd_photometric_last, flip_resize or resize (default: ssd where the input
+    has an exact size, flip_resize where photos keep their proportions)."""
     repeats: int = 1
     """Views of each photo in an epoch."""
     epochs: int = 120
