@@ -88,3 +88,11 @@ def test_a_cosine_in_stairs_stands_still_within_an_epoch() -> None:
     assert all(len(set(rates[start : start + 10])) == 1 for start in range(0, plan.steps, 10))
     assert rates[600] == pytest.approx(0.5)
     assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 119 / 120)))
+
+
+def test_a_cosine_in_stairs_goes_by_the_epochs_of_the_whole_schedule_and_the_warmup_is_a_factor() -> None:
+    plan = Plan(steps=1200, steps_per_epoch=10, batch=192, lr=1.0, warmup=100, warmup_from=0.001, stairs=True)
+    assert learning_rate(plan, 0) == pytest.approx(0.001)
+    assert learning_rate(plan, 25) == pytest.approx((0.001 + 0.999 * 25 / 99) * 0.5 * (1 + math.cos(math.pi * 2 / 120)))
+    assert learning_rate(plan, 100) == pytest.approx(0.5 * (1 + math.cos(math.pi * 10 / 120)))
+    assert learning_rate(plan, 600) == learning_rate(plan, 609) == pytest.approx(0.5)

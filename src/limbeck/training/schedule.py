@@ -8,6 +8,9 @@ from limbeck.training.plan import Plan
 def learning_rate(plan: Plan, step: int) -> float:
     """Linear warm-up, then a cosine to zero, or a tenth from each milestone on.
 
+    A cosine in stairs goes by the epochs of the whole schedule, as the references' does: it falls from the first one
+    on, and the warm-up is a factor of it.
+
     >>> plan = Plan(steps=10, steps_per_epoch=5, batch=8, lr=1.0, warmup=2)
     >>> [round(learning_rate(plan, step), 3) for step in (0, 1, 2, 6, 9)]
     [0.5, 1.0, 1.0, 0.5, 0.038]
@@ -17,11 +20,15 @@ def learning_rate(plan: Plan, step: int) -> float:
     """
     if plan.milestones:
         return plan.lr * _warm(plan, step) * 0.1 ** sum(step >= each for each in plan.milestones)
+    if plan.stairs:
+        return plan.lr * _warm(plan, step) * _cosine(plan.epoch_of(step) * plan.steps_per_epoch / plan.steps)
     if step < plan.warmup:
         return plan.lr * _warm(plan, step)
-    at = plan.epoch_of(step) * plan.steps_per_epoch if plan.stairs else step
-    done = max(0, at - plan.warmup) / max(1, plan.steps - plan.warmup)
-    return plan.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return plan.lr * _cosine((step - plan.warmup) / max(1, plan.steps - plan.warmup))
+
+
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _warm(plan: Plan, step: int) -> float:
