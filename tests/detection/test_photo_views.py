@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from random import Random
 
@@ -15,6 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from limbeck.detection import cropping
+from limbeck.detection import scene as scenes
 from limbeck.detection.cropping import centred, maybe_cut, maybe_enlarged, overlap
 from limbeck.detection.masks import Masks, Outlines, Size
 from limbeck.detection.photometric import Colours, distorted, drawn_colours
@@ -29,7 +31,7 @@ from limbeck.detection.policies import (
     ssd_photometric_last,
     within,
 )
-from limbeck.detection.scene import Scene, enlarged, filled, resized, seen
+from limbeck.detection.scene import Scene, enlarged, filled, filled_at, resized, seen
 from limbeck.detection.views import Policy, View, render
 from limbeck.errors import OptionError
 from limbeck.layers.boxes import overlaps
@@ -246,6 +248,55 @@ def test_a_canvas_that_is_cut_again_never_exists_and_looks_the_same() -> None:
         assert np.array_equal(filled(part, *seen(part), MEAN).photo, expected)
         cuts += part.window != larger.window
     assert cuts > 10
+
+
+@pytest.mark.parametrize(("kind", "most"), [(np.float32, 0.01), (np.uint8, 1)])
+def test_only_the_pixels_that_are_asked_for_are_the_same(
+    kind: type, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Random(3)
+    sampled = 0
+    for seed in range(30):
+        pixels = photo(seed)
+        thing = Target(boxes_on(60, 80, 2, seed), torch.arange(2))
+        whole = enlarged(Scene.of(pixels, thing), seed, 2 * seed, 60 + 3 * seed, 80 + 5 * seed)
+        cut = maybe_cut(whole, drawn)
+        part, place = seen(cut)
+        shown = 20 + seed, 70 - seed
+        want = resized(filled(cut, part.astype(kind), place, MEAN), *shown)
+        monkeypatch.setattr(scenes, "_WHOLE", 10**7)
+        exact = filled_at(cut, part.astype(kind), place, MEAN, *shown)
+        monkeypatch.setattr(scenes, "_WHOLE", 0)
+        few = filled_at(cut, part.astype(kind), place, MEAN, *shown)
+        assert np.array_equal(exact.photo, want.photo)
+        assert few.photo.dtype == kind
+        assert few.window == want.window
+        assert np.abs(few.photo.astype(np.float32) - want.photo).max() <= most
+        assert torch.equal(few.boxes, want.boxes)
+        sampled += not np.array_equal(few.photo, want.photo)
+    assert sampled > 5
+
+
+def test_a_large_photo_on_a_large_canvas_takes_little_memory_and_its_boxes_fit() -> None:
+    pixels = np.zeros((3000, 4000, 3), np.uint8)
+    box = 1201, 777, 3203, 2500
+    pixels[box[1] : box[3], box[0] : box[2]] = 255
+    target = Target(torch.tensor([box], dtype=torch.float32), torch.tensor([0]))
+    scene = enlarged(Scene.of(pixels, target), 5003, 3001, 12000, 16000)
+    tracemalloc.start()
+    try:
+        view = filled_at(scene, *seen(scene), (0.0, 0.0, 0.0), 300, 300)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20e6  # the canvas: 576 MB
+    rows, columns = (view.photo[..., 0] > 127).nonzero()
+    around = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    assert np.abs(np.array(around) - view.boxes[0].numpy()).max() <= 0.5
+
+
+def test_cocos_photos_are_filled_whole() -> None:
+    assert scenes._WHOLE >= 640 * 640 * 4 * 4
 
 
 def test_a_crop_agrees_with_every_box(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from limbeck.detection.cropping import maybe_cut, maybe_enlarged
 from limbeck.detection.photometric import distorted, drawn_colours
-from limbeck.detection.scene import Colour, Pixels, Scene, filled, mirrored, resized, seen
+from limbeck.detection.scene import Colour, Pixels, Scene, filled_at, mirrored, resized, seen
 from limbeck.detection.views import Policy, View
 from limbeck.errors import OptionError
 from limbeck.records import Frame, Target
@@ -49,7 +49,7 @@ class SSDView(Policy):
         part, place = seen(scene)
         if self.colours_first:
             part = distorted(part, colours)
-        scene = resized(filled(scene, part, place, self.fill), *self.size)
+        scene = filled_at(scene, part, place, self.fill, *self.size)
         if drawn.random() < _HALF:
             scene = mirrored(scene)
         pixels = scene.photo if self.colours_first else distorted(scene.photo, colours)

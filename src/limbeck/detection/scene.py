@@ -21,6 +21,8 @@ from limbeck.records import Target
 Pixels = NDArray[Any]  # uint8 or float32 [H, W, 3]
 Colour = tuple[float, float, float]
 
+_WHOLE = 640 * 640 * 4 * 4  # pixels: of COCO's largest photos on a canvas four times as high and wide
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -109,10 +111,43 @@ def resized(scene: Scene, height: int, width: int) -> Scene:
     """A filled scene in another size: bilinear, without antialiasing, as the references resize."""
     if (height, width) == (scene.height, scene.width):
         return scene
-    photo = cv2.resize(scene.photo, (width, height), interpolation=cv2.INTER_LINEAR)
+    photo = np.asarray(cv2.resize(scene.photo, (width, height), interpolation=cv2.INTER_LINEAR))
+    return _shown(scene, photo)
+
+
+def filled_at(
+    scene: Scene, part: Pixels, place: tuple[int, int, int, int], fill: Colour, height: int, width: int
+) -> Scene:
+    """Filled, then resized. Up to 6.5 megapixels, and where nothing is to be filled, bit by bit what the two give.
+
+    Beyond that a canvas would take gigabytes: only the pixels that are asked for are taken, and differ in rounding.
+    """
+    if scene.height * scene.width <= _WHOLE or place == (0, 0, scene.width, scene.height):
+        return resized(filled(scene, part, place, fill), height, width)
+    down, rows, low = _asked(scene.height, height, place[1], part.shape[0])
+    across, columns, left = _asked(scene.width, width, place[0], part.shape[1])
+    pixels = np.full((len(rows), len(columns), 3), np.array(fill).astype(part.dtype), np.float32)
+    pixels[np.ix_(low, left)] = part[np.ix_(rows[low], columns[left])]
+    upper, lower = pixels[0::2], pixels[1::2]
+    pixels = upper + (lower - upper) * down[:, None, None]
+    one, other = pixels[:, 0::2], pixels[:, 1::2]
+    photo = one + (other - one) * across[:, None]
+    return _shown(scene, photo if part.dtype == np.float32 else (photo + 0.5).astype(part.dtype))
+
+
+def _asked(side: int, shown: int, begin: int, length: int) -> tuple[Pixels, NDArray[np.int64], NDArray[np.bool_]]:
+    """Of each pixel along a side: the second one's share; the two of the part that it lies between; which exist."""
+    middle = ((np.arange(shown) + 0.5) * (side / shown) - 0.5).clip(0, side - 1)
+    first = np.floor(middle).astype(np.int64)
+    both = np.stack([first, np.minimum(first + 1, side - 1)], 1).ravel() - begin
+    return (middle - first).astype(np.float32), both, (both >= 0) & (both < length)
+
+
+def _shown(scene: Scene, photo: Pixels) -> Scene:
+    height, width = photo.shape[:2]
     masks = None if scene.masks is None else scene.masks.resized(height, width)
     boxes = F.resize(scene.boxes, [height, width])
-    return replace(scene, photo=np.asarray(photo), window=(0, 0, width, height), boxes=boxes, masks=masks)
+    return replace(scene, photo=photo, window=(0, 0, width, height), boxes=boxes, masks=masks)
 
 
 def mirrored(scene: Scene) -> Scene:
