@@ -1,14 +1,16 @@
 """limbeck bench: classifiers and detectors, as runs and by name, on the command line and from Python."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import limbeck
+from limbeck.checkpoints.loaded_detector import LoadedDetector
 from limbeck.cli import main
-from limbeck.commands.bench_model import measured
+from limbeck.commands.bench_model import measured, of_recipe
 from limbeck.errors import ImagesError, OptionError, UnknownName
 from tests.commands.test_train import options
 
@@ -60,6 +62,19 @@ def test_a_published_recipe_is_measured_at_the_batch_of_one_of_its_gpus() -> Non
     found = measured("ssdlite_mobilenetv2_scratch_600e_coco", "cpu")
     assert (found.batch, found.fps, found.memory) == (24, 69.9, 4.0)
     assert measured("test_resnet", "cpu").batch == 32
+
+
+def test_a_recipe_of_another_detector_or_size_is_beside_nothing_published() -> None:
+    own = measured("ssdlite_mobilenetv2_scratch_600e_coco", "cpu").loaded
+    assert isinstance(own, LoadedDetector)
+    name = "ssdlite_mobilenetv2_scratch_600e_coco"
+    assert of_recipe(own, name, 8).fps == 69.9
+    for other in (
+        replace(own, card=replace(own.card, detector="ssdlite")),
+        replace(own, look=replace(own.look, size=(640, 640))),
+    ):
+        found = of_recipe(other, name, 8)
+        assert (found.batch, found.fps, found.memory) == (8, None, None)
 
 
 def test_the_number_of_threads_is_given_back(teacher: Path) -> None:

@@ -42,7 +42,8 @@ class Bench:
     count: int = 0
     """Images that are timed, after 5 that are not (0: 2,000 on CUDA, 100 elsewhere)."""
     batch: int = 0
-    """Images of the training step (0: those of its run; of a published recipe, those of one of its eight GPUs)."""
+    """Images of the training step (0: those of a step of its run, over all its processes and parts; of a published
+    recipe, those of one of its eight GPUs)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of both; what is published is float32."""
     threads: int = 0

@@ -20,7 +20,10 @@ _BATCH, _CLASSES, _THOUSAND = 32, 80, 1000
 
 @dataclass(frozen=True)
 class Measured:
-    """A model, the images of a training step on one device, and what is published of its recipe."""
+    """A model, the images of a training step, and what is published of its recipe.
+
+    A run's own batch is that of all its processes and parts: how many they were is not told by a checkpoint.
+    """
 
     loaded: Loaded | LoadedDetector
     batch: int
@@ -44,11 +47,15 @@ def measured(name: str, device: str) -> Measured:
 
 
 def of_recipe(detector: LoadedDetector, recipe: str, batch: int) -> Measured:
-    """Beside what is published of a recipe, whose batch eight GPUs share."""
+    """Beside what is published of a recipe, whose batch eight GPUs share; a recipe may have been trained with another
+    detector, or at another size."""
     found = train_recipes(recipe)[0] if recipe in TRAIN else None
     if found is None or found.fps is None:
         return Measured(detector, batch)
-    return Measured(detector, found.options.batch // _GPUS, found.fps, found.memory)
+    options = found.options
+    if (detector.card.detector, *detector.look.size) != (options.detector, options.size, options.size):
+        return Measured(detector, batch)
+    return Measured(detector, options.batch // _GPUS, found.fps, found.memory)
 
 
 def untrained(recipe: str, device: str) -> LoadedDetector:
