@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from limbeck.detection.coco_metric import CocoMetric
-from limbeck.detection.results import results_json, write_results
+from limbeck.detection.results import category_ids, results_json, write_results
 from tests.detection.coco_sets import coco_set, records, with_masks
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
@@ -45,6 +45,14 @@ def test_a_written_file_gives_the_same_numbers(tmp_path: Path, masks: bool) -> N
         judge.accumulate()
         judge.summarize()
     assert list(metric.numbers().values()) == pytest.approx(judge.stats.tolist(), rel=0, abs=1e-9)
+
+
+def test_no_two_classes_share_a_number() -> None:
+    assert category_ids((1, 2, -1), (0, 1, 2)) == [1, 2, 3]  # the set lacks the third, whose number it gives another
+    assert category_ids((1, 2, -1), (0, 1, 9)) == [1, 2, 9]
+    assert category_ids((-1, 4, -1), (-1, 0, 1)) == [5, 4, 1]
+    assert category_ids((-1, 0, -1)) == [1, 0, 2]
+    assert category_ids(()) == []
 
 
 def test_no_rows_are_a_list_too(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from limbeck.console import console
 from limbeck.detection.coco_metric import CocoMetric
 from limbeck.detection.confusion import Confusion
 from limbeck.detection.dataset import DetectionSet
-from limbeck.detection.results import results_json, write_results
+from limbeck.detection.results import category_ids, results_json, write_results
 from limbeck.detection.voc_metric import VocMetric
 from limbeck.errors import OptionError, counted
 from limbeck.records import Detections, Target
@@ -63,21 +63,23 @@ def evaluate_detector(
 
 
 class Measured:
-    """Everything that is counted of what a detector finds: COCO's numbers, VOC's, sizes, and confusions of classes."""
+    """Everything that is counted of what a detector finds: COCO's numbers, VOC's, sizes, and confusions of classes.
+
+    Of an image with up to 200 detections all of it keeps less than 10 kB.
+    """
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.coco, self.confusion = CocoMetric(classes), Confusion(classes)
-        self._voc = {"VOC": VocMetric(classes), "VOC07": VocMetric(classes, points="11")}
+        self._voc = VocMetric(classes)
 
     def add(self, key: int, found: Detections, truth: Target) -> None:
         self.coco.add(key, found, truth)
         self.confusion.add(key, found, truth)
-        for metric in self._voc.values():
-            metric.add(key, found, truth)
+        self._voc.add(key, found, truth)
 
     def voc(self) -> dict[str, float]:
         """VOC's mean average precision at an overlap of 0.5: under the curve, and over eleven points."""
-        return {name: metric.ap() for name, metric in self._voc.items()}
+        return {"VOC": self._voc.ap(), "VOC07": self._voc.ap("11")}
 
     def lines(self) -> list[str]:
         """VOC's numbers, how many objects of each size are found, and which classes are taken for which."""
@@ -98,7 +100,7 @@ def _rows(
     loaded: LoadedDetector, photos: DetectionSet, measured: Measured, batch: int, workers: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of COCO's result form, while the same is measured."""
-    ids = [own if own >= 0 else model for own, model in zip(photos.ids, loaded.card.ids, strict=True)]
+    ids = category_ids(photos.ids, loaded.card.ids)
     seen = look_at(loaded.model, loaded.look, photos, device=loaded.device, batch=batch, workers=workers)
     for place, found in seen:
         measured.add(place, found, photos.target(place))

@@ -15,7 +15,7 @@ from limbeck.commands.photo_listing import Listing, aside, listed
 from limbeck.commands.train_measure import answered
 from limbeck.console import console, errors, progress
 from limbeck.detection.loader import photo_batches
-from limbeck.detection.results import results_json, write_results
+from limbeck.detection.results import category_ids, results_json, write_results
 from limbeck.errors import OptionError
 from limbeck.files import write_atomically
 from limbeck.images.decode import Unreadable, decode
@@ -61,7 +61,8 @@ def predict_detector(
             unread = [{"path": lost.path, "error": lost.reason} for lost in skipped]
             output.out(json_module.dumps(entries + unread, indent=2), highlight=False)
     if results:
-        rows = (row for each in seen for row in results_json(each.name, each.detections, loaded.card.ids))
+        ids = category_ids(loaded.card.ids)
+        rows = (row for each in seen for row in results_json(each.name, each.detections, ids))
         write_results(Path(results).expanduser(), rows)
     if seen:
         _told(loaded, path, results, folder, json)

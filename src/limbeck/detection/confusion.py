@@ -27,7 +27,10 @@ class Confusion:
     def __init__(self, classes: Sequence[str], *, overlap: float = 0.5, score: float = 0.3) -> None:
         self.classes = tuple(classes)
         self.overlap, self.score = overlap, score
-        self._cells: dict[Key, NDArray[np.int32]] = {}  # of each image: row * side + column, once for each count
+        self._cell = np.min_scalar_type(self.side**2)
+        self._cells: dict[
+            Key, NDArray[np.unsignedinteger]
+        ] = {}  # of each image: row * side + column, once for each count
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -51,7 +54,7 @@ class Confusion:
         missed = true[np.setdiff1d(np.arange(len(true)), met)]
         extra = guessed[~hit & ~_within(answers, crowds, self.overlap)]
         parts = (true[met[hit]], guessed[hit]), (missed, nothing), (nothing, extra)
-        self._cells[key] = np.concatenate([row * self.side + column for row, column in parts]).astype(np.int32)
+        self._cells[key] = np.concatenate([row * self.side + column for row, column in parts]).astype(self._cell)
 
     def merge(self, other: "Confusion") -> None:
         """Take in what another process has seen: a metric travels between processes by pickle."""
@@ -61,7 +64,7 @@ class Confusion:
 
     def counts(self) -> NDArray[np.int64]:
         """[classes + 1, classes + 1]: rows are what there is, columns what was found."""
-        cells = np.concatenate([np.zeros(0, np.int32), *self._cells.values()])
+        cells = np.concatenate([np.zeros(0, self._cell), *self._cells.values()])
         return np.bincount(cells, minlength=self.side**2).astype(np.int64).reshape(self.side, self.side)
 
     def _met(self, shared: NDArray[np.float64]) -> NDArray[np.int64]:

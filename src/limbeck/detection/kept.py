@@ -17,7 +17,11 @@ Size = tuple[int, int]  # height, width
 
 
 class Kept(NamedTuple):
-    """One image. Masks are packed run lengths, all of one size."""
+    """One image. Masks are packed run lengths, all of one size.
+
+    COCO counts the 100 surest of each class in an image, so that many are kept of each: 24 bytes apiece, 5 kB of a
+    detector's usual limit of 200 in all; one without such a limit takes up to 100 times its classes.
+    """
 
     found: NDArray[np.float32]  # [K, 6]: box, score, label
     truth: NDArray[np.float64]  # [G, 7]: box, label, area, crowd

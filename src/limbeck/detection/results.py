@@ -2,12 +2,28 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from limbeck.detection.rle import packed_all
 from limbeck.files import write_atomically
 from limbeck.records import Detections
+
+
+def category_ids(*wishes: Sequence[int]) -> list[int]:
+    """A number of its own for each class: the first of its `wishes` that is free (-1 is none), else one above all.
+
+    >>> category_ids((1, 2, -1, -1), (0, 1, 2, 5)), category_ids((7, -1))
+    ([1, 2, 6, 5], [7, 8])
+    """
+    free = count(max([-1, *chain(*wishes)]) + 1)
+    ids = [-1] * len(wishes[0])
+    for wish in wishes:
+        for place, number in enumerate(wish):
+            if ids[place] < 0 and number not in ids:
+                ids[place] = number
+    return [next(free) if number < 0 else number for number in ids]
 
 
 def results_json(image: int | str, found: Detections, ids: Sequence[int]) -> list[dict[str, Any]]:

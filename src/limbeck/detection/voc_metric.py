@@ -28,16 +28,15 @@ class VocRow(NamedTuple):
 
 class _Judged(NamedTuple):
     scores: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.unsignedinteger]
     verdicts: NDArray[np.int8]
-    objects: NDArray[np.int64]  # the labels of all that is to be found
+    objects: NDArray[np.unsignedinteger]  # the labels of all that is to be found
 
 
 class VocMetric:
-    """Of each image only scores and verdicts are kept. An image whose key comes again counts once.
+    """Of each image only scores and verdicts are kept: 6 bytes a detection. An image whose key comes again counts once.
 
-    `points` is "area", under the curve, as from 2010 on, or "11", the mean over eleven recalls, as before. An object
-    marked `crowd` is what VOC calls difficult: neither finding it nor missing it counts.
+    An object marked `crowd` is what VOC calls difficult: neither finding it nor missing it counts.
 
     Boxes end where their last pixel ends, as `limbeck.datasets.voc` reads them, so widths are right as they are. Where
     corners are numbers of pixels, both within the box, as VOC's files have them, `inclusive` adds the missing one.
@@ -50,13 +49,10 @@ class VocMetric:
     (1.0, [-1.0, 1.0])
     """
 
-    def __init__(
-        self, classes: Sequence[str], *, overlap: float = 0.5, points: str = "area", inclusive: bool = False
-    ) -> None:
-        if points not in POINTS:
-            raise OptionError(f"VOC's average precision over '{points}'", expected=" or ".join(POINTS))
+    def __init__(self, classes: Sequence[str], *, overlap: float = 0.5, inclusive: bool = False) -> None:
         self.classes = tuple(classes)
-        self.overlap, self.points, self.inclusive = overlap, points, inclusive
+        self.overlap, self.inclusive = overlap, inclusive
+        self._label = np.min_scalar_type(len(self.classes))
         self._images: dict[Key, _Judged] = {}
 
     def __len__(self) -> int:
@@ -71,23 +67,33 @@ class VocMetric:
         labels, true = answers[:, 5].astype(np.int64), objects[:, 4].astype(np.int64)
         shared = overlaps_of(answers, objects, self.inclusive)
         shared[labels[:, None] != true] = -1.0
-        self._images[key] = _Judged(answers[:, 4], labels, self._verdicts(shared, easy), true[easy])
+        verdicts = self._verdicts(shared, easy)
+        # copies: a column of the answers would keep all of them
+        small = labels.astype(self._label), verdicts, true[easy].astype(self._label)
+        self._images[key] = _Judged(answers[:, 4].copy(), *small)
 
     def merge(self, other: "VocMetric") -> None:
         """Take in what another process has seen: a metric travels between processes by pickle."""
-        own, its = ((m.classes, m.overlap, m.points, m.inclusive) for m in (self, other))
+        own, its = ((each.classes, each.overlap, each.inclusive) for each in (self, other))
         assert own == its, "metrics of different things"
         self._images = other._images | self._images
 
-    def ap(self) -> float:
-        """The mean over the classes that have objects."""
-        there = [row.ap for row in self.per_class() if row.ap >= 0]
+    def ap(self, points: str = "area") -> float:
+        """The mean over the classes that have objects; `points` as in `per_class`."""
+        there = [row.ap for row in self.per_class(points) if row.ap >= 0]
         return float(np.mean(there)) if there else -1.0
 
-    def per_class(self) -> list[VocRow]:
-        """A row for each class, in the order of the classes."""
+    def per_class(self, points: str = "area") -> list[VocRow]:
+        """A row for each class, in the order of the classes.
+
+        `points`: "area", under the curve, as from 2010 on, or "11", the mean over eleven recalls, as before.
+        """
+        if points not in POINTS:
+            raise OptionError(f"VOC's average precision over '{points}'", expected=" or ".join(POINTS))
         images = [self._images[key] for key in sorted(self._images)]
-        empty = _Judged(np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int8), np.zeros(0, np.int64))
+        empty = _Judged(
+            np.zeros(0, np.float32), np.zeros(0, self._label), np.zeros(0, np.int8), np.zeros(0, self._label)
+        )
         every = _Judged(*(np.concatenate(column) for column in zip(empty, *images)))
         order = np.argsort(-every.scores, kind="stable")
         scores, labels, verdicts = every.scores[order], every.labels[order], every.verdicts[order]
@@ -98,7 +104,7 @@ class VocMetric:
             counted = own & (verdicts != _NEITHER)
             right = np.cumsum(verdicts[counted] == _RIGHT)
             recall, precision = right / max(objects[number], 1), right / np.arange(1, len(right) + 1)
-            ap = _average(recall, precision, self.points) if objects[number] else -1.0
+            ap = _average(recall, precision, points) if objects[number] else -1.0
             own_scores = scores[counted].astype(np.float64)
             rows.append(VocRow(name, ap, objects[number], int(own.sum()), recall, precision, own_scores))
         return rows
