@@ -16,6 +16,7 @@ LimbeckError
 import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
 
 
 class LimbeckError(Exception):
@@ -131,8 +132,34 @@ def shown(name: object) -> str:
     >>> shown("neck\\x1b[2J"), shown("é")
     ('neck\\\\x1b[2J', 'é')
     """
-    text = str(name)
+    text = peek(name) if isinstance(name, tuple | frozenset) else str(name)
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def peek(value: object) -> str:
+    """The beginning of a value out of a file, which may hold itself, or one list a million times.
+
+    >>> peek([1, [0.5, "a\\x1b"]]), peek(tuple(range(100))), peek({"a": object()})
+    ("[1, [0.5, 'a\\\\x1b']]", '(0, 1, 2, 3, 4, 5, 6, 7, ...)', "{'a': <object>}")
+    """
+    return _PEEK.repr(value)
+
+
+class _Peek(Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxlist = self.maxtuple = self.maxdict = 8
+        self.maxstring = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return str(x) if x.bit_length() < 200 else "a very large number"  # which Python would refuse to write
+
+    def repr_instance(self, x: object, level: int) -> str:
+        return str(x) if isinstance(x, float | bool | None) else f"<{type(x).__name__}>"
+
+
+_PEEK = _Peek()
 
 
 def as_typed(value: object) -> str:

@@ -200,6 +200,26 @@ def test_what_computes_otherwise_is_refused(gfl: dict[str, Tensor], tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_config_says_is_told_in_short(gfl: dict[str, Tensor], tmp_path: Path) -> None:
+    def told(**given: Any) -> str:
+        with pytest.raises(CheckpointError) as caught:
+            limbeck.convert(saved(tmp_path / "a.pth", gfl, **given), tmp_path / "out")
+        return str(caught.value)
+
+    bomb: Any = (0.5,)
+    for _ in range(200):
+        bomb = (bomb, bomb)
+    for ratios in (bomb, "\x1b[2J", torch.ones(2), [torch.ones(2)], 16**100):
+        said = told(config={"model": {"bbox_head": {"anchor_generator": {"ratios": ratios}}}})
+        assert "has other priors than gfl: ratios" in said
+        assert len(said) < 1000
+        assert "\x1b" not in said
+    said = told(meta={"mmdet_version": "1.0\x1b[2J" + "0" * 1000})
+    assert r"is of mmdetection 1.0\x1b[2J" in said
+    assert "\x1b" not in said
+    assert len(said) < 1000
+
+
 def test_what_limbeck_has_not_is_told_with_the_nearest(gfl: dict[str, Tensor], tmp_path: Path) -> None:
     def refused(weights: dict[str, Tensor], why: str, **meta: Any) -> CheckpointError:
         with pytest.raises(CheckpointError, match=why) as told:

@@ -163,6 +163,37 @@ def test_compressed_archives_and_files_cut_short(tmp_path: Path) -> None:
                 read_contents(other)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_that_are_locked_or_damaged_inside(tmp_path: Path, method: int) -> None:
+    file, other = tmp_path / "a.pth", tmp_path / "b.pth"
+    noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, 9000, np.uint8))
+    torch.save({"a": noise, "b": HARMLESS}, file)
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(other, "w", method) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+        new.writestr("spare", bytes(9000), zipfile.ZIP_STORED)  # no less than they take
+        at = new.getinfo(f"{inside(new)}data/0").header_offset
+    whole = other.read_bytes()
+    for place in (at + 80, at + 4000):
+        other.write_bytes(
+            whole[:place] + bytes(byte ^ 0xFF for byte in whole[place : place + 80]) + whole[place + 80 :]
+        )
+        with pytest.raises(Damaged):
+            read_tree(other)
+    with zipfile.ZipFile(other) as archive:
+        names = len(archive.namelist())
+    locked = bytearray(whole)
+    for start in [found.start() for found in re.finditer(rb"PK\x01\x02", whole)][-names:]:
+        locked[start + 8] |= 1
+    other.write_bytes(locked)
+    with pytest.raises(Damaged, match="encrypted"):
+        read_tree(other)
+
+
+def inside(archive: zipfile.ZipFile) -> str:
+    return archive.namelist()[0].split("/")[0] + "/"
+
+
 HARMLESS = np.float64(1)
 
 
@@ -173,4 +204,23 @@ def test_pickles_that_are_mixed_up_are_damaged(tmp_path: Path) -> None:
     at = len(whole) - 3 * 4 - 8
     file.write_bytes(whole[:at] + struct.pack("<q", 2) + whole[at + 8 :])
     with pytest.raises(Damaged, match="other sizes"):
+        read_tree(file)
+
+
+def doubled(times: int) -> Any:
+    """A tuple that takes a few bytes more for each time that its text is twice as long."""
+    value: Any = (0.5,)
+    for _ in range(times):
+        value = (value, value)
+    return value
+
+
+@pytest.mark.parametrize("keys", [doubled(200), [doubled(200)], [0], ["0", "0"]])
+def test_lists_of_tensors_that_are_none(tmp_path: Path, keys: Any) -> None:
+    file = tmp_path / "a.pth"
+    torch.save({"a": torch.zeros(3), "b": HARMLESS}, file, _use_new_zipfile_serialization=False)
+    whole = file.read_bytes()
+    start = whole.rindex(b"\x80\x02]q")  # the last of the five pickles
+    file.write_bytes(whole[:start] + pickle.dumps(keys, protocol=2))
+    with pytest.raises(Damaged, match="list of tensors"):
         read_tree(file)

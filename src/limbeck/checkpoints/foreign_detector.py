@@ -23,7 +23,7 @@ from limbeck.classification.models import Architecture, outline
 from limbeck.detection import DETECTORS
 from limbeck.detection.coco_names import coco_names
 from limbeck.detection.detector import Look, design
-from limbeck.errors import CheckpointError, counted
+from limbeck.errors import CheckpointError, counted, peek
 
 _HEADS = re.compile(r"^(bbox_head|rpn_head|roi_head|mask_head|panoptic_head|head\.\w+_head|rpn|roi_heads)\.")
 _AVERAGED = re.compile(r"^ema_(backbone|neck|bbox_head)_")
@@ -181,10 +181,10 @@ def _check(kind: Kind, meta: Meta, path: Path) -> None:
         )
     head = meta.get("model", "bbox_head", "anchor_generator")
     told: Mapping[str, Any] = head if isinstance(head, Mapping) else {}
-    odd = [key for key, value in kind.priors.items() if key in told and _listed(told[key]) != value]
+    odd = [key for key, value in kind.priors.items() if key in told and not _says(told[key], value)]
     if odd:
         raise CheckpointError(
-            f"{path} has other priors than {kind.name}: {odd[0]} {_listed(told[odd[0]])}",
+            f"{path} has other priors than {kind.name}: {odd[0]} {peek(told[odd[0]])}",
             expected=f"{odd[0]} {kind.priors[odd[0]]}",
             hint=again,
         )
@@ -196,8 +196,12 @@ def _check(kind: Kind, meta: Meta, path: Path) -> None:
         )
 
 
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _says(told: Any, value: Any) -> bool:
+    """Whether a config has this value, be its lists tuples."""
+    if isinstance(value, list):
+        alike = isinstance(told, list | tuple) and len(told) == len(value)
+        return alike and all(map(_says, told, value))
+    return type(told) in (str, int, float, bool) and bool(told == value)
 
 
 def _look(own: Look, meta: Meta) -> Look:

@@ -10,6 +10,9 @@ from limbeck.errors import shown
 
 _LONGEST = 1_000_000  # letters of a config
 _DEEPEST = 60
+_LARGEST = 2.0**24  # of a number
+_SMALLEST = 1e-6  # of a deviation
+_VERSION = 40  # letters
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Meta:
         if not isinstance(told, Mapping):
             return None
         mean, deviation = (_numbers(told.get(key), 3) for key in ("mean", "std"))
-        return (mean, deviation, bool(told.get(order))) if mean and deviation else None
+        if not mean or not deviation or min(deviation) < _SMALLEST:
+            return None
+        return mean, deviation, _is_set(told.get(order))
 
     @property
     def size(self) -> tuple[tuple[int, int], bool] | None:
@@ -51,7 +56,7 @@ class Meta:
         sizes = [each for each in found if each]
         if not sizes or not all(side == int(side) > 0 for side in sizes[0]):
             return None
-        return (int(sizes[0][0]), int(sizes[0][1])), bool(resize.get("keep_ratio"))
+        return (int(sizes[0][0]), int(sizes[0][1])), _is_set(resize.get("keep_ratio"))
 
 
 def read_meta(meta: Any) -> Meta:
@@ -66,7 +71,8 @@ def read_meta(meta: Any) -> Meta:
     found = [place[key] for place in places for key in ("classes", "CLASSES") if key in place]
     version = meta.get("mmdet_version")
     config = next((meta[key] for key in ("cfg", "config") if key in meta), None)
-    return Meta(_names(found[0] if found else ()), _config(config), version if isinstance(version, str) else "")
+    told_version = shown(version[:_VERSION]) if isinstance(version, str) else ""
+    return Meta(_names(found[0] if found else ()), _config(config), told_version)
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -80,8 +86,16 @@ def _names(value: Any) -> tuple[str, ...]:
 def _numbers(value: Any, count: int) -> tuple[float, ...]:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    plain = isinstance(value, list | tuple) and len(value) == count and all(type(n) in (int, float) for n in value)
+    plain = isinstance(value, list | tuple) and len(value) == count and all(map(_is_number, value))
     return tuple(value) if plain else ()
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _LARGEST  # which no nan is
+
+
+def _is_set(value: Any) -> bool:
+    return isinstance(value, int) and bool(value)
 
 
 def _steps(pipeline: Any) -> list[Mapping[str, Any]]:
@@ -94,7 +108,8 @@ def _steps(pipeline: Any) -> list[Mapping[str, Any]]:
 def _config(value: Any) -> Mapping[str, Any]:
     """A config as text or as tables; one that is an object is known by the tables or the text inside of it."""
     if isinstance(value, Thing):
-        state = value.state if isinstance(value.state, tuple) else tuple((value.state or {}).values())
+        state = tuple(value.state.values()) if isinstance(value.state, Mapping) else value.state
+        state = state if isinstance(state, tuple) else ()
         value = next((each for each in state if isinstance(each, Mapping) and each), None) or next(
             (each for each in state if isinstance(each, str) and "=" in each), None
         )

@@ -4,10 +4,12 @@
 Here tensors and plain values come out, objects of a few frameworks are passed over as `Thing`, all else is refused.
 """
 
+import lzma
 import mmap
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -126,7 +128,7 @@ def _zipped(path: Path) -> Any:
 
             content = memoryview(archive.read(f"{inside}data.pkl"))
             return Machine(content, _language(Storages(size, fill))).run()
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise Damaged(str(error)) from error
 
 
@@ -139,7 +141,11 @@ def _plain(content: memoryview) -> Any:
         found.append(machine.run())
         at += machine.at
     *_, tree, keys = found
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages.named):
+    if (
+        not isinstance(keys, list)
+        or not all(type(key) is str for key in keys)
+        or sorted(keys) != sorted(storages.named)
+    ):
         raise Damaged("its list of tensors is another's")
     for key in keys:
         storage = storages.named[key]

@@ -15,11 +15,12 @@ from limbeck.checkpoints.plain_values import plain
 from limbeck.checkpoints.renames import mmdet
 from limbeck.checkpoints.weights import read_pickle
 from limbeck.console import console, progress
-from limbeck.errors import CheckpointError, LimbeckError, RunError, counted, shown
+from limbeck.errors import CheckpointError, LimbeckError, RunError, counted, peek, shown
 from limbeck.files import write_atomically
 
 _TENSORS = "state_dict"
 _TOLD = 8
+_LONGEST = 60  # letters of a name
 
 
 def upgrade_ssd(old: str | Path, new: str | Path) -> Path:
@@ -76,9 +77,11 @@ def _names(source: Path, tree: Mapping[str, Any], tensors: Mapping[str, Any]) ->
     names = mmdet.modern(tensors)
     told = meta.get("model", "bbox_head", "type")
     lite = any(kind.name == "ssdlite_mobilenetv2" and kind.head in tensors for kind in KINDS)
-    if not (mmdet.is_ssd(tensors) or lite) or told not in (None, "SSDHead"):
+    other = told is not None and not (isinstance(told, str) and told == "SSDHead")
+    if not (mmdet.is_ssd(tensors) or lite) or other:
         fits = next((kind.name for kind in KINDS if kind.head in names.values()), "")
-        raise _error(f"{source} is no SSD" + (f": its head is {told or fits}'s" if told or fits else ""))
+        head = (shown(told[:_LONGEST]) if isinstance(told, str) else peek(told)) if other else fits
+        raise _error(f"{source} is no SSD" + (f": its head is {head}'s" if head else ""))
     if meta.version.startswith(("0.", "1.")):
         raise CheckpointError(
             f"{source} is of mmdetection {meta.version}, which counted classes and boxes otherwise",
