@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from limbeck.cli import main
+from limbeck.commands.convert import Convert, run
 from limbeck.commands.upgrade_ssd import upgrade_ssd
-from limbeck.errors import CheckpointError, RunError, UnsafeFile
+from limbeck.errors import CheckpointError, OptionError, RunError, UnsafeFile
 from tests.checkpoints.mm_files import saved
 from tests.checkpoints.test_foreign_detector import old_ssd
 from tests.checkpoints.test_unpickle import Calls
@@ -96,6 +97,13 @@ def test_what_is_no_ssd_is_refused(new: dict[str, Tensor], tmp_path: Path) -> No
     refused(old_ssd(new), "its head is YOLOV3Head's", config="model = dict(bbox_head=dict(type='YOLOV3Head'))")
     refused({**old_ssd(new), **new}, "with old names and with new ones")
     refused(old_ssd(new), r"is of mmdetection 1\.0", meta={"mmdet_version": "1.0.0"})
+    refused(old_ssd(new), r"is of mmdetection 1\.\\x1b\[2J,", meta={"mmdet_version": "1.\x1b[2J"})
+    refused(old_ssd(new), r"its head is \\x1b\[2J's", config={"model": {"bbox_head": {"type": "\x1b[2J"}}})
+    bomb: Any = "x"
+    for _ in range(200):
+        bomb = (bomb, bomb)
+    refused(old_ssd(new), r"its head is \(\(\(\.{3}\), ", config={"model": {"bbox_head": {"type": bomb}}})
+    refused(old_ssd(new), "its head is <Tensor>'s", config={"model": {"bbox_head": {"type": torch.ones(2)}}})
     (tmp_path / "text.pth").write_text("version https://git-lfs.github.com/spec/v1")
     with pytest.raises(CheckpointError, match="is not a file of weights: it is text"):
         upgrade_ssd(tmp_path / "text.pth", tmp_path / "new.pth")
@@ -125,3 +133,17 @@ def test_weights_without_anything_around_them(new: dict[str, Tensor], tmp_path: 
     assert list(there) == list(new)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(saved(tmp_path / "old.pth", new), weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"source": "x.pth"}, r"FILE \(x\.pth\)"),
+        ({"out": "there"}, "--out"),
+        ({"to": "paddle"}, "--to"),
+        ({"architecture": "gfl", "classes": ("a",)}, "--architecture, --classes"),
+    ],
+)
+def test_nothing_else_is_done_beside_it(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(OptionError, match=rf"^--upgrade-ssd with {named}\n"):
+        run(Convert(**given, upgrade_ssd=("old.pth", "new.pth")))

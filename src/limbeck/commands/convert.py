@@ -76,6 +76,7 @@ def convert(
 
 def run(options: Convert) -> Path:
     if any(options.upgrade_ssd):
+        _check_alone(options)
         return upgrade_ssd(*options.upgrade_ssd)
     if not options.source or not options.out:
         raise OptionError(
@@ -91,6 +92,19 @@ def run(options: Convert) -> Path:
             expected="a file that can be read, and a place that can be written",
             hint="--out with another place",
         ) from error
+
+
+def _check_alone(options: Convert) -> None:
+    """Nothing else can be asked for with --upgrade-ssd."""
+    given = [f"FILE ({options.source})"] if options.source else []
+    given += [f"--{name}" for name in ("out", "architecture", "classes") if getattr(options, name)]
+    given += ["--to"] if options.to != "limbeck" else []
+    if given:
+        raise OptionError(
+            f"--upgrade-ssd with {', '.join(given)}",
+            expected="OLD and NEW alone: it writes OLD as the file NEW, and converts nothing",
+            hint=shlex.join(["limbeck", "convert", "--upgrade-ssd", *options.upgrade_ssd]),
+        )
 
 
 def _to_limbeck(options: Convert) -> Path:
