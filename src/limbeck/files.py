@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from limbeck.errors import RunError
+from limbeck.errors import OptionError, RunError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HOST = blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
@@ -69,6 +69,36 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
             content(stream)
         else:
             stream.write(content)
+
+
+@contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """A place that an option names and that cannot be written is told as an error of the option.
+
+    >>> with writing("--results", Path("r.json")):
+    ...     raise PermissionError(13, "Permission denied")
+    Traceback (most recent call last):
+    limbeck.errors.OptionError: --results r.json cannot be written: Permission denied
+      expected: a place that can be written
+      try:      --results with another place
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OptionError(
+            f"{option} {path} cannot be written: {error.strerror or error}",
+            expected="a place that can be written",
+            hint=f"{option} with another place",
+        ) from error
+
+
+def check_file(option: str, path: Path) -> None:
+    """An error before the work begins, where its outcome could not be written; folders on the way are made."""
+    with writing(option, path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with scratch(path) as temporary:
+            temporary.touch()
 
 
 def sweep(folder: Path) -> None:

@@ -16,6 +16,7 @@ from limbeck.detection.dataset import DetectionSet
 from limbeck.detection.results import category_ids, results_json, write_results
 from limbeck.detection.voc_metric import VocMetric
 from limbeck.errors import OptionError, counted
+from limbeck.files import check_file
 from limbeck.records import Detections, Target
 from limbeck.runs.devices import reading_workers
 
@@ -42,6 +43,8 @@ def evaluate_detector(
             hint=f"limbeck evaluate {shlex.quote(str(path))} --data LABELLED --split test",
         )
     loaded = load_detector(path, device=device)
+    if results:
+        check_file("--results", Path(results).expanduser())
     reading = reading_workers(workers, 1)
     photos = DetectionSet.open(
         data, split=split or None, classes=loaded.classes, skip_bad=skip_bad, format=format, workers=reading

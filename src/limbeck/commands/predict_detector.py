@@ -17,7 +17,7 @@ from limbeck.console import console, errors, progress
 from limbeck.detection.loader import photo_batches
 from limbeck.detection.results import category_ids, results_json, write_results
 from limbeck.errors import OptionError
-from limbeck.files import write_atomically
+from limbeck.files import check_file, write_atomically, writing
 from limbeck.images.decode import Unreadable, decode
 from limbeck.records import Skipped
 from limbeck.report.detections_pictures import Marked, drawn
@@ -25,6 +25,7 @@ from limbeck.runs.devices import reading_workers
 from limbeck.training.portions import Portions
 
 _BATCH = 8
+_STEM = 160  # bytes: most file systems have 255 for a name
 _FEW = 128  # fewer are read sooner than a worker starts
 
 
@@ -41,10 +42,12 @@ def predict_detector(
     """What a detector finds on photos with this score or more, printed as it comes; unreadable ones are told."""
     check_range(score)
     folder = Path(pictures).expanduser() if pictures else None
+    rows_file = Path(results).expanduser() if results else None
     seen: list[Seen] = []
     with aside(json) as output:
         loaded = load_detector(path, device=device)
         listing, skipped = listed(files)
+        _check_places(folder, rows_file)
         for number, told in asked(loaded, listing, score):
             if isinstance(told, Skipped):
                 skipped.append(told)
@@ -60,10 +63,11 @@ def predict_detector(
             entries = [each.to_dict() for each in seen]
             unread = [{"path": lost.path, "error": lost.reason} for lost in skipped]
             output.out(json_module.dumps(entries + unread, indent=2), highlight=False)
-    if results:
+    if rows_file is not None:
         ids = category_ids(loaded.card.ids)
         rows = (row for each in seen for row in results_json(each.name, each.detections, ids))
-        write_results(Path(results).expanduser(), rows)
+        with writing("--results", rows_file):
+            write_results(rows_file, rows)
     if seen:
         _told(loaded, path, results, folder, json)
     return seen, skipped
@@ -91,6 +95,15 @@ def check_range(score: float) -> None:
         raise OptionError(f"--score {score:g}", expected="a score from 0 to 1", hint="--score 0.3")
 
 
+def _check_places(folder: Path | None, rows_file: Path | None) -> None:
+    if folder is not None:
+        with writing("--pictures", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        check_file("--pictures", folder / "picture.jpg")
+    if rows_file is not None:
+        check_file("--results", rows_file)
+
+
 def _told(loaded: LoadedDetector, path: str | Path, results: str, folder: Path | None, json: bool) -> None:
     where = [f"detections in {results}"] if results else []
     where += [f"pictures in {folder}"] if folder is not None else []
@@ -111,10 +124,12 @@ def draw(folder: Path, seen: Seen, listing: Listing, number: int, *, taken: int)
 
 def write_picture(folder: Path, seen: Seen, photo: Tensor, *, taken: int) -> Path:
     """The photo with its boxes, numbered so that photos of one name from several folders stay apart."""
-    file = folder / f"{taken:05d}_{Path(seen.name).stem}.jpg"
+    stem = Path(seen.name).stem.encode(errors="replace")[:_STEM].decode(errors="ignore")
+    file = folder / f"{taken:05d}_{stem}.jpg"
     data = io.BytesIO()
     picture(photo, seen).save(data, "JPEG", quality=90)
-    write_atomically(file, data.getvalue())
+    with writing("--pictures", folder):
+        write_atomically(file, data.getvalue())
     return file
 
 
