@@ -7,9 +7,10 @@ import torch
 
 from limbeck.checkpoints.detector_card import assembled
 from limbeck.classification.models import build
-from limbeck.commands.export_detector import compared
+from limbeck.commands.export_detector import ExportedDetector, agreement, compared, drifts
 from limbeck.deploy.onnx_detector import answers, write_detector
-from limbeck.detection.batch import Targets, stacked
+from limbeck.detection.batch import Found, Targets, stacked
+from limbeck.errors import ImagesError
 from limbeck.records import Frame
 
 
@@ -37,3 +38,67 @@ def test_what_a_detector_finds_is_the_same(name: str, tmp_path: Path) -> None:
     losses = model.train().losses(model(images), truth, frames)  # what was traced has left no values behind
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(bool(value.isfinite()) for value in losses.values())
+
+
+def found(scores: list[float], *, first: int = 0) -> Found:
+    """Boxes of these scores that do not touch, from a place on."""
+    at = 20.0 * torch.arange(first, first + len(scores))
+    boxes = torch.stack([at, at, at + 10, at + 10], 1)
+    labels = torch.zeros(1, len(scores), dtype=torch.int64)
+    return Found(boxes[None], torch.tensor([scores]), labels, torch.tensor([len(scores)]))
+
+
+def joined(*parts: Found) -> Found:
+    boxes, scores, labels = (torch.cat([part[column] for part in parts], 1) for column in range(3))
+    return Found(boxes, scores, labels, torch.tensor([scores.shape[1]]))
+
+
+OWN = found([0.9] * 40 + [0.03] * 5)
+NOTHING = found([])
+
+
+def drifted(own: Found, theirs: Found) -> bool:
+    return drifts(agreement(Path("a.onnx"), [NOTHING, own], [NOTHING, theirs]), 1e-4)
+
+
+def test_the_same_answer_does_not_drift() -> None:
+    assert compared(OWN, OWN) == (40, 40, 0.0)
+    assert not drifted(OWN, OWN)
+    assert not drifted(OWN, found([0.9] * 40))  # what is not sure may stay away
+    assert not drifted(found([0.9, 0.04999]), found([0.9, 0.05001]))
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        joined(OWN, found([0.9] * 49, first=100)),
+        joined(OWN, OWN),
+        joined(OWN, found([float("nan")] * 9, first=100)),
+        found([0.9] * 39),
+        found([0.9] * 45),
+        found([0.89] * 40),
+        OWN._replace(labels=OWN.labels + 1),
+        OWN._replace(boxes=OWN.boxes + 1),
+        OWN._replace(scores=OWN.scores * torch.nan),
+        NOTHING,
+    ],
+)
+def test_a_tampered_answer_drifts(theirs: Found) -> None:
+    assert drifted(OWN, theirs)
+    assert drifted(theirs, OWN)
+
+
+def test_where_nothing_is_sure_the_unsure_are_compared() -> None:
+    unsure = found([0.03, 0.02, 0.01])
+    exported = agreement(Path("a.onnx"), [unsure], [unsure])
+    assert (exported.found, exported.same) == (3, 3)
+    assert not drifted(unsure, unsure)
+    assert drifted(unsure, found([0.03, 0.02, 0.02]))
+    assert drifted(unsure, NOTHING)
+    assert drifted(NOTHING, unsure)
+
+
+def test_nothing_at_all_is_no_agreement() -> None:
+    with pytest.raises(ImagesError, match=r"not compared: nothing is found on 1 photo\n(.*\n)+.*--images PHOTOS"):
+        agreement(Path("a.onnx"), [NOTHING], [NOTHING])
+    assert drifts(ExportedDetector(Path("a.onnx"), 1, 0, 0, 0.0), 1e-4)

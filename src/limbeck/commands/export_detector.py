@@ -2,17 +2,19 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from limbeck.checkpoints.loaded_detector import LoadedDetector, load_detector
 from limbeck.console import console
 from limbeck.deploy.onnx_detector import answers, write_detector
 from limbeck.detection.batch import Found
 from limbeck.detection.loader import DetectionBatch
-from limbeck.errors import ImagesError, OptionError
+from limbeck.errors import ImagesError, OptionError, counted
 from limbeck.images.decode import Unreadable, decode
 from limbeck.images.imageset import ImageSet
 from limbeck.layers.boxes import overlaps
@@ -24,12 +26,12 @@ _SAME = 0.99  # overlap of two boxes that are the same
 
 @dataclass(frozen=True)
 class ExportedDetector:
-    """The file, and what onnxruntime finds of what PyTorch finds."""
+    """The file, and how many boxes both onnxruntime and PyTorch find."""
 
     file: Path
     photos: int
-    found: int  # boxes of PyTorch's, of a score of 0.05 or more
-    same: int  # those that onnxruntime finds too, with the same class
+    found: int  # boxes that either of them finds, with a score of 0.05 or more, or any where there are none
+    same: int  # those that both find, with the same class
     difference: float  # the largest, of the scores of these
 
 
@@ -44,10 +46,7 @@ def export_detector(path: str, file: Path, images: tuple[str, ...], opset: int) 
     about = {f"limbeck.{name}": json.dumps(value, ensure_ascii=False) for name, value in told.items()}
     write_detector(loaded.model, inputs[0], batches[0].frames, file, about, opset=opset)
     theirs = answers(file, [(pixels, batch.frames) for pixels, batch in zip(inputs, batches, strict=True)])
-    pairs = [compared(one, other) for one, other in zip(own, theirs, strict=True)]
-    exported = ExportedDetector(
-        file, len(batches), sum(p[0] for p in pairs), sum(p[1] for p in pairs), max(p[2] for p in pairs)
-    )
+    exported = agreement(file, own, theirs)
     height, width = inputs[0].shape[2:]
     console.print(
         f"{file}: {file.stat().st_size / 1e6:.1f} MB, opset {opset}, inputs images float32 [1, 3, {height}, {width}] "
@@ -64,21 +63,41 @@ def export_detector(path: str, file: Path, images: tuple[str, ...], opset: int) 
 
 
 def drifts(exported: ExportedDetector, tolerance: float) -> bool:
-    """Whether boxes are lost, but for those of equal scores, or their scores are others."""
-    return exported.same < 0.99 * exported.found or exported.difference > tolerance
+    """Whether none were found, or boxes are lost or added but for those of equal scores, or scores are others."""
+    return not exported.found or exported.same < 0.99 * exported.found or exported.difference > tolerance
 
 
-def compared(own: Found, theirs: Found) -> tuple[int, int, float]:
-    """How many boxes PyTorch finds on a photo, how many of them the other finds too, the largest distance of scores."""
+def agreement(file: Path, own: Sequence[Found], theirs: Sequence[Found]) -> ExportedDetector:
+    """What both find on the same photos; of unsure ones too where none is sure."""
+    for score in (_SCORE, 0.0):
+        found, same, apart = zip(*(compared(*pair, score) for pair in zip(own, theirs, strict=True)), strict=True)
+        if any(found):
+            return ExportedDetector(file, len(own), sum(found), sum(same), max(apart))
+    raise ImagesError(
+        f"{file} is written, and not compared: nothing is found on {counted(len(own), 'photo')}",
+        expected="photos of what the detector was trained to find",
+        hint="--images PHOTOS, others; or a detector that has been trained for longer",
+    )
+
+
+def compared(own: Found, theirs: Found, score: float = _SCORE) -> tuple[int, int, float]:
+    """How many boxes PyTorch or the other finds on a photo, how many both find, the largest distance of scores.
+
+    A box is the same as one other at most. Of a pair one has to be sure: at the threshold none is lost.
+    """
     one, other = (found.detections()[0] for found in (own, theirs))
-    sure = one.scores >= _SCORE
-    boxes, scores, labels = one.boxes[sure], one.scores[sure], one.labels[sure]
-    if not len(scores) or not len(other):
-        return len(scores), 0, 0.0
-    same = (overlaps(boxes, other.boxes) >= _SAME) & (labels[:, None] == other.labels)
-    apart = (scores[:, None] - other.scores).abs().masked_fill(~same, np.inf).amin(1)
-    there = apart.isfinite()
-    return len(scores), int(there.sum()), float(apart[there].max()) if bool(there.any()) else 0.0
+    sure, other_sure = (~(each.scores < score) for each in (one, other))  # nan is an answer too
+    if not len(one) or not len(other):
+        return int(sure.sum() + other_sure.sum()), 0, 0.0
+    same = (overlaps(one.boxes, other.boxes) >= _SAME) & (one.labels[:, None] == other.labels)
+    distances = (one.scores[:, None] - other.scores).abs().masked_fill(~same, np.inf)
+    apart, nearest = distances.min(1)
+    paired = apart.isfinite() & (distances.argmin(0)[nearest] == torch.arange(len(one)))
+    counts = paired & (sure | other_sure[nearest])
+    other_sure[nearest[paired]] = False
+    both = int(counts.sum())
+    found = both + int((sure & ~paired).sum()) + int(other_sure.sum())
+    return found, both, float(apart[counts].max()) if both else 0.0
 
 
 def photos_of(loaded: LoadedDetector, path: str, file: Path, sources: tuple[str, ...]) -> list[DetectionBatch]:
