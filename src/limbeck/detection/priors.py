@@ -36,14 +36,25 @@ class Level:
         return [(min(width, self.longest), min(height, self.longest)) for width, height in every]
 
 
-def fitted(levels: Sequence[Level], share: float, strides: Sequence[float]) -> list[Level]:
-    """The levels of an input `share` times as large: boxes grow with it, cells are as far apart as its maps have them.
+def fitted(levels: Sequence[Level], own: int, side: int, strides: Sequence[float]) -> list[Level]:
+    """Levels made for an input of side `own`, for another: cells are as far apart as its maps have them.
 
-    >>> fitted([Level(107, 202, 253, (2,))], 2.0, [213.0])
-    [Level(stride=213.0, least=404.0, most=506.0, ratios=(2,), longest=inf)]
+    The smallest square stays, as SSD512's is SSD300's: what is small is counted in cells of a map. For a larger input the
+    largest still fills the image, and the others lie between as they did; for a smaller one none is larger than the image.
+
+    >>> fitted([Level(16, 48, 184, (2,)), Level(107, 184, 320, (2,))], 320, 640, [16.0, 213.0])[1]
+    Level(stride=213.0, least=344.0, most=640.0, ratios=(2,), longest=inf)
     """
+    first = levels[0].least
+
+    def fit(extent: float) -> float:
+        return min(extent, side) if side < own else first + (extent - first) * (side - first) / (own - first)
+
+    def bound(longest: float) -> float:
+        return longest if longest == inf else fit(longest)
+
     return [
-        replace(level, stride=stride, least=share * level.least, most=share * level.most, longest=share * level.longest)
+        replace(level, stride=stride, least=fit(level.least), most=fit(level.most), longest=bound(level.longest))
         for level, stride in zip(levels, strides, strict=True)
     ]
 

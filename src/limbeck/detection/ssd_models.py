@@ -152,7 +152,7 @@ def at_side(model: SSD, own: int, side: int) -> None:
     >>> model = ssdlite_mobilenetv2(2)
     >>> at_side(model, 320, 640)
     >>> [level.stride for level in model.levels], model.levels[0].least
-    ([16.0, 32.0, 64.0, 128.0, 213.33333333333334, 320.0], 96.0)
+    ([16.0, 32.0, 64.0, 128.0, 213.33333333333334, 320.0], 48.0)
     """
     trains = model.training
     try:
@@ -167,7 +167,7 @@ def at_side(model: SSD, own: int, side: int) -> None:
         ) from error
     finally:
         model.train(trains)
-    model.levels = tuple(fitted(model.levels, side / own, [side / each.shape[2] for each in maps]))
+    model.levels = tuple(fitted(model.levels, own, side, [side / each.shape[2] for each in maps]))
 
 
 def _ssdlite_on(classes: int, backbone: Any) -> SSD:
