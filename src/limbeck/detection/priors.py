@@ -39,8 +39,8 @@ class Level:
 def fitted(levels: Sequence[Level], own: int, side: int, strides: Sequence[float]) -> list[Level]:
     """Levels made for an input of side `own`, for another: cells are as far apart as its maps have them.
 
-    The smallest square stays, as SSD512's is SSD300's: what is small is counted in cells of a map. For a larger input the
-    largest still fills the image, and the others lie between as they did; for a smaller one none is larger than the image.
+    The smallest square stays, as SSD512's is SSD300's: what is small is counted in cells of a map. For a larger input
+    the largest still fills the image, and the others lie between as they did; for a smaller one none is larger than it.
 
     >>> fitted([Level(16, 48, 184, (2,)), Level(107, 184, 320, (2,))], 320, 640, [16.0, 213.0])[1]
     Level(stride=213.0, least=344.0, most=640.0, ratios=(2,), longest=inf)
