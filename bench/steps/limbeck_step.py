@@ -46,8 +46,7 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
     detector = on_device(built, options, ranks)
     assert isinstance(detector, SSD)
     images = photos["images"]
-    if variant != "equal":
-        keep_freed_memory()  # as reading photos does in a process that trains
+    keep_freed_memory()  # as reading photos does in a process that trains
     precision = student_precision(options.precision, ranks.device)
     if variant == "equal":
         detector, images, precision = detector.to(memory_format=torch.contiguous_format), images.contiguous(), "float32"
