@@ -62,7 +62,6 @@ class Tool:
 TOOLS = {
     "limbeck": Tool("distill: JS of the class probabilities", 0, "limbeck_js", (0.8, 1.6, 3.2),
                     "limbeck_labels", (0.05, 0.2, 0.8), timed=("float32",)),
-    "limbeck-kl": Tool("distill --loss kl", 0, "limbeck_kl", (0.1, 0.2, 0.4), "limbeck_labels", (0.05, 0.2, 0.8)),
     "lightly": Tool("distillationv3: features", 0, "lightly_v3", (0.0005, 0.002, 0.008),
                     "lightly_labels", (0.0003, 0.001, 0.003), variants=("gentle",)),
     "timm": Tool("LogitDistillationTask: labels and KL, T=4", 50_000, "timm_kd", (0.02, 0.1, 0.5),
@@ -143,7 +142,7 @@ def plan(name: str, steps: int) -> list[Run]:
 
 def python(tool: str) -> Path:
     """The tool's own environment, made when it is not there; limbeck's is the one that runs this."""
-    if tool.startswith("limbeck"):
+    if tool == "limbeck":
         return Path(sys.executable)
     wanted = Path(__file__).parent / "peers" / f"{tool}.txt"
     folder = WORK / f"env-{tool}"
@@ -255,7 +254,7 @@ def row(name: str, steps: int, speed_steps: int) -> dict[str, Any]:
     return {
         "tool": name, "method": tool.says, "labels": tool.labels,
         "setting": f"{runs[0].job.variant} lr {runs[0].job.rate:g}".strip() if runs else "",
-        "top1": [result["top1"] for result in results] if tool.labels or name.startswith("limbeck") else [],
+        "top1": [result["top1"] for result in results] if tool.labels or name == "limbeck" else [],
         "linear": [result["linear"] for result in results],
         "tuned": after.result["top1"] if after and after.result else None,
         "seconds": middle(runs, "seconds"),

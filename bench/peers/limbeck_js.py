@@ -6,7 +6,7 @@ import limbeck
 from peers.common import CROP, read_job
 
 
-def distil(loss: str) -> None:
+def main() -> None:
     job = read_job()
     options = {"images": job.photos, "teacher": "peer_teacher", "teacher_weights": job.teacher}
     options |= {"student": "peer_student", "student_weights": job.start, "steps": job.steps, "batch": job.batch}
@@ -14,10 +14,10 @@ def distil(loss: str) -> None:
     run = job.folder / "run"
     limbeck.distill(
         **options, out=run, lr=job.rate, seed=job.seed, view_seed=job.seed, weight_decay=1e-4, crop_scale=CROP,
-        loss=loss, warmup_epochs=1.0, probe=0.0, workers=0, track="none",
+        warmup_epochs=1.0, probe=0.0, workers=0, track="none",
     )  # fmt: skip
     job.deliver(load_file(run / "student" / "model.safetensors"))
 
 
 if __name__ == "__main__":
-    distil("js")
+    main()

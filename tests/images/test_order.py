@@ -104,7 +104,7 @@ def test_five_million_images() -> None:
 def test_too_few_images() -> None:
     with pytest.raises(ImagesError, match=r"100 usable images, fewer than a batch of 256\n.*256 images\n.*--batch 64"):
         Order(100, 256, seed=0)
-    with pytest.raises(ImagesError, match="--images"):
+    with pytest.raises(ImagesError, match="more images"):
         Order(0, 1, seed=0)
 
 
