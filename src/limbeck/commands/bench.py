@@ -21,7 +21,7 @@ from limbeck.commands.bench_model import Measured, measured
 from limbeck.commands.photo_listing import aside, listed
 from limbeck.console import console, progress
 from limbeck.deploy.latency import SKIPPED, Latency, latency
-from limbeck.deploy.memory import Peak, peak, resident
+from limbeck.deploy.memory import Peak, peak, settled
 from limbeck.deploy.trials import OfClassifier, OfDetector, Trial, train
 from limbeck.errors import ImagesError, OptionError, RunError
 from limbeck.images.decode import Unreadable, decode
@@ -101,7 +101,7 @@ def measure(options: Bench) -> dict[str, Any]:
         if getattr(options, name) < 0:
             raise OptionError(f"--{name} {getattr(options, name)}", expected="0 or more", hint=f"leave --{name} out")
     device = device_named(options.device)
-    before = resident()
+    before = settled()
     with aside(options.json) as output, threads(options.threads):
         found = measured(options.run, options.device)
         trial = trial_of(found, options.precision)

@@ -1,8 +1,10 @@
 """The most memory that work takes: on CUDA what tensors have, elsewhere what the process grows by."""
 
+import ctypes
+import gc
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped, unused-ignore]
@@ -37,11 +39,23 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def settled() -> int:
+    """Bytes of this process once what it has freed is given back: work that takes that again would not show.
+
+    >>> settled() <= resident() + 2**24
+    True
+    """
+    gc.collect()
+    with suppress(OSError, TypeError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    return resident()
+
+
 @contextmanager
 def peak(device: torch.device, since: int) -> Iterator[Peak]:
     """The most that the work within takes; on a device without a count of its own, bytes of the process above `since`.
 
-    >>> with peak(torch.device("cpu"), since=resident()) as found:
+    >>> with peak(torch.device("cpu"), since=settled()) as found:
     ...     numbers = torch.ones(2**24)
     >>> found.bytes > 2**25, found.of
     (True, 'what the process grew by')
