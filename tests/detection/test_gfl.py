@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from limbeck.detection.atss import adaptive
 from limbeck.detection.batch import Targets, stacked
-from limbeck.detection.gfl import GFL, STRIDES, Raw, Weighing, distribution_focal, expected, grid, quality_focal
+from limbeck.detection.dense import Raw
+from limbeck.detection.gfl import GFL, STRIDES, Weighing, distribution_focal, expected, grid, quality_focal
 from limbeck.layers.boxes import pairwise_quality
 from limbeck.records import Frame, Target
 from tests.detection.told import SEEDS, fixture, gfl_raw

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.detection.gfl import STRIDES, Raw, grid
+from limbeck.detection.dense import Raw
+from limbeck.detection.gfl import STRIDES, grid
 from limbeck.detection.rows import rows
 
 SEEDS = (0, 1, 2)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Targets, stacked
-from limbeck.detection.gfl import GFL, Raw, Weighing, squares
+from limbeck.detection.dense import Raw
+from limbeck.detection.gfl import GFL, Weighing
 from limbeck.detection.rows import rows
 from limbeck.ld.regions import near_objects, nearness, surroundings
 from limbeck.ld.terms import around_objects, of_classes, of_features, on_objects, softened
@@ -49,7 +50,8 @@ def test_the_main_region_of_mmdetection(shared: Path, seed: int) -> None:
     frames, model = stacked([Frame(*shape, *shape) for shape in shapes]), student()
     weight = sure(raw, model.assign(raw, targets, frames))
     teacher = torch.cat([sides_of(told[f"soft{level}"]) for level in LEVELS], 1)
-    added = 0.25 * on_objects(torch.cat(raw.sides, 1), teacher, weight, 10.0)
+    apart = softened(torch.cat(raw.sides, 1), teacher, 10.0).sum(2)
+    added = 0.25 * on_objects(apart, weight)
     torch.testing.assert_close(added, told["ld_loss_ld"].sum(), rtol=1e-5, atol=0)
     losses = model.losses(raw, targets, frames)
     (losses["quality"] + losses["boxes"] + losses["distributions"] + added).backward()
@@ -92,9 +94,10 @@ def test_all_terms_of_the_authors_code(shared: Path, seed: int) -> None:
     matched = model.assign(raw, targets, frames)
     lengths = [len(each) for each in raw.points]
     owned = (matched.owner >= 0).split(lengths, 1)
-    region = surroundings(squares(raw), targets.boxes, targets.there, matched, "iof")
+    region = surroundings(model.priors(raw), targets.boxes, targets.there, matched, "iof")
     assert torch.equal(region, torch.cat([theirs[f"vlr{level}"] for level in LEVELS], 1))
     own, teacher = torch.cat(raw.sides, 1), torch.cat([sides_of(told[f"t_bbox{level}"]) for level in LEVELS], 1)
+    apart = softened(own, teacher, 10.0).sum(2)
     classes = [of_classes(raw.logits[level], rows(told[f"t_cls{level}"], 8), owned[level], 2.0) for level in LEVELS]
     near = near_objects(matched.overlap, targets.there).split(lengths, 1)
     features = [
@@ -106,8 +109,8 @@ def test_all_terms_of_the_authors_code(shared: Path, seed: int) -> None:
         "loss_cls": losses["quality"],
         "loss_bbox": losses["boxes"],
         "loss_dfl": losses["distributions"],
-        "loss_ld": 0.25 * on_objects(own, teacher, sure(raw, matched), 10.0),
-        "loss_ld_vlr": 0.25 * around_objects(own, teacher, region, 10.0),
+        "loss_ld": 0.25 * on_objects(apart, sure(raw, matched)),
+        "loss_ld_vlr": 0.25 * around_objects(apart, region),
         "loss_kd": 10 * torch.stack(classes).sum(),
         "loss_im": 2 * torch.stack(features).sum(),
     }
@@ -128,7 +131,8 @@ def test_without_any_object_every_term_is_nothing() -> None:
     matched = adaptive(levels, boxes, there, torch.ones(2, 6, dtype=torch.bool))
     assert (surroundings(levels, boxes, there, matched, "diou") == 0).all()
     assert not near_objects(matched.overlap, there).any()
-    total = on_objects(raw, raw.detach() + 1, nothing, 10.0) + around_objects(raw, raw.detach(), nothing, 10.0)
+    apart = softened(raw, raw.detach() + torch.randn(17), 10.0).sum(2)
+    total = on_objects(apart, nothing) + around_objects(apart, nothing)
     total = total + of_classes(raw[:, :, 0], raw[:, :, 1].detach(), nothing, 2.0)
     total = total + of_features(raw[:, :, 0], raw[:, :, 1].detach(), nothing)
     assert total == 0

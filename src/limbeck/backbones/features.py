@@ -41,6 +41,15 @@ class Features(nn.Module):
         kept: Any = copy.deepcopy(model)
         kept.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
         self.model = kept
+        self.norms_rest = False  # norms take no statistics in training: those that they came with stay
+
+    def train(self, mode: bool = True) -> "Features":
+        super().train(mode)
+        if self.norms_rest:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         network: Any = self.model

@@ -19,6 +19,10 @@ class Matched(NamedTuple):
     overlap: Tensor  # float32 [B, G, N]
     threshold: Tensor  # float32 [B, G]
 
+    def of_images(self, rows: Tensor) -> "Matched":
+        """Some of the images."""
+        return Matched(*(each.index_select(0, rows) for each in self))
+
 
 def adaptive(priors: Sequence[Tensor], boxes: Tensor, there: Tensor, valid: Tensor, candidates: int = 9) -> Matched:
     """For each true box the nearest `candidates` of each level; those that overlap it more than usual are its own.

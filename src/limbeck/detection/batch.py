@@ -30,6 +30,10 @@ class Targets(NamedTuple):
         there = [torch.ones(len(each), dtype=torch.bool, device=each.device) for each in boxes]
         return cls(*(pad_sequence(parts, batch_first=True) for parts in (boxes, labels, there)))
 
+    def of_images(self, rows: Tensor) -> "Targets":
+        """Some of the images."""
+        return Targets(*(each.index_select(0, rows) for each in self))
+
 
 class Found(NamedTuple):
     """Final detections of a batch in the original images' pixels, padded: `counts` rows of each image are real."""

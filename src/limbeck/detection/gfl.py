@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Found, Targets
-from limbeck.detection.detector import Design, Detector, Look
+from limbeck.detection.dense import Dense, Raw
+from limbeck.detection.detector import Design, Look
 from limbeck.detection.remembered import remembered
 from limbeck.detection.rows import owners_rows, rows
 from limbeck.detection.suppress import Limits, in_original_pixels, joined, suppressed, surest_pairs
@@ -26,14 +27,6 @@ _SQUARE = 8  # side of a prior, in strides
 _EPS = torch.finfo(torch.float32).eps
 
 
-class Raw(NamedTuple):
-    """What depends on the pixels alone, one tensor a level."""
-
-    logits: list[Tensor]  # [B, N, classes]
-    sides: list[Tensor]  # [B, N, 4, BINS]: left, top, right, bottom
-    points: list[Tensor]  # [N, 2]: x, y in pixels
-
-
 @dataclass(frozen=True)
 class Weighing:
     """What the losses are multiplied with, and how the divisor of the box losses is kept from zero."""
@@ -43,8 +36,10 @@ class Weighing:
     least: float | None = 1.0  # None: a millionth is added instead
 
 
-class GFL(Detector):
+class GFL(Dense):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
+
+    bins, strides = BINS, STRIDES
 
     def __init__(
         self,
@@ -77,23 +72,28 @@ class GFL(Detector):
             for each, scale in zip(maps, self.scales, strict=True)
         ]
         sizes = [(each.shape[2], each.shape[3]) for each in maps]
-        return Raw(logits, sides, [grid(size, stride, images.device) for size, stride in zip(sizes, STRIDES)])
+        return Raw(logits, sides, [grid(size, stride, images.device) for size, stride in zip(sizes, STRIDES)], maps)
 
     def assign(self, raw: Raw, targets: Targets, frames: Tensor) -> Matched:
         """Which true box each place answers for; places outside an image's own padded area take no part."""
-        return adaptive(squares(raw), targets.boxes, targets.there, self.valid(raw, frames))
+        return adaptive(self.priors(raw), targets.boxes, targets.there, self.valid(raw, frames))
+
+    def priors(self, raw: Raw) -> list[Tensor]:
+        """A square of eight strides around each place."""
+        sides = [_SQUARE * stride / 2 for stride in STRIDES]
+        return [torch.cat([points - half, points + half], 1) for points, half in zip(raw.points, sides)]
 
     def valid(self, raw: Raw, frames: Tensor) -> Tensor:
         """The places inside each image's own padded area, [B, N]."""
         own = (frames[:, [1, 0]] / self.padded_to).ceil() * self.padded_to  # width, height
         return (torch.cat(raw.points) < own[:, None]).all(2)
 
-    def losses(self, raw: Raw, targets: Targets, frames: Tensor) -> dict[str, Tensor]:
+    def losses(self, raw: Raw, targets: Targets, frames: Tensor, matched: Matched | None = None) -> dict[str, Tensor]:
         """Quality focal loss; generalised overlap and distribution focal loss of the places that own a box."""
         logits, sides = torch.cat(raw.logits, 1).float(), torch.cat(raw.sides, 1)
         stride = strides_of(raw)
         points = torch.cat(raw.points) / stride[:, None]
-        matched = self.assign(raw, targets, frames)
+        matched = self.assign(raw, targets, frames) if matched is None else matched
         owned = matched.owner >= 0
         owner = matched.owner.clamp(min=0)
         truth = owners_rows(targets.boxes, owner) / stride[:, None]
@@ -121,7 +121,7 @@ class GFL(Detector):
     def boxes(self, raw: Raw, frames: Tensor) -> Found:
         """The final detections, in the pixels of the original images."""
         candidates = []
-        for logits, sides, points, stride in zip(*raw, STRIDES):
+        for logits, sides, points, stride in zip(raw.logits, raw.sides, raw.points, STRIDES):
             scores, place, label = surest_pairs(logits.float().sigmoid(), self.kept.score, self.kept.pairs)
             picked = sides.gather(1, place[..., None, None].expand(-1, -1, 4, BINS))
             candidates.append((around(points[place], expected(picked) * stride), scores, label))
@@ -160,12 +160,6 @@ def strides_of(raw: Raw) -> Tensor:
     """The stride of each place, [N]."""
     parts = [points.new_full((len(points),), stride) for points, stride in zip(raw.points, STRIDES)]
     return torch.cat(parts)
-
-
-def squares(raw: Raw) -> list[Tensor]:
-    """The priors of each level: a square of eight strides around each place."""
-    sides = [_SQUARE * stride / 2 for stride in STRIDES]
-    return [torch.cat([points - half, points + half], 1) for points, half in zip(raw.points, sides)]
 
 
 @remembered

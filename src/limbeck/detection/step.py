@@ -1,5 +1,7 @@
 """A detector learns from boxes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ class DetectionStep(Step):
         return self.student.losses(raw, batch.targets, batch.frames)
 
 
-def raw_of(model: Detector, look: Look, precision: str, batch: DetectionBatch) -> object:
+def raw_of(model: Detector, look: Look, precision: str, batch: DetectionBatch) -> Any:
     """What a detector makes of a batch's pixels."""
     images = batch.normalised(look.mean, look.std)
     with torch.autocast(images.device.type, getattr(torch, precision), enabled=precision != "float32"):

@@ -19,14 +19,14 @@ def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return apart.mean(-1) * temperature**2
 
 
-def on_objects(student: Tensor, teacher: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    """The sides' distributions of the places that own a box, [B, N, 4, bins], each place by its weight [B, N]."""
-    return (softened(student, teacher, temperature).sum(2) * weight).sum() / (_SIDES + _EPS)
+def on_objects(apart: Tensor, weight: Tensor) -> Tensor:
+    """How far the sides are `apart`, summed over them, at the places that own a box, each by its weight: both [B, N]."""
+    return (apart * weight).sum() / (_SIDES + _EPS)
 
 
-def around_objects(student: Tensor, teacher: Tensor, weight: Tensor, temperature: float) -> Tensor:
+def around_objects(apart: Tensor, weight: Tensor) -> Tensor:
     """The same of the places around the objects."""
-    return (softened(student, teacher, temperature).sum(2) * weight).sum() / (_ALL_SIDES_TWICE + _EPS)
+    return (apart * weight).sum() / (_ALL_SIDES_TWICE + _EPS)
 
 
 def of_classes(student: Tensor, teacher: Tensor, owned: Tensor, temperature: float) -> Tensor:

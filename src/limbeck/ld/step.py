@@ -1,0 +1,164 @@
+"""A dense detector learns from boxes, and from what a teacher says of the same views (arXiv 2102.12252)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.detection.atss import Matched
+from limbeck.detection.batch import Targets
+from limbeck.detection.dense import Dense, Raw
+from limbeck.detection.detector import Look
+from limbeck.detection.loader import DetectionBatch
+from limbeck.detection.rows import rows
+from limbeck.detection.step import raw_of
+from limbeck.ld.regions import near_objects, surroundings
+from limbeck.ld.teacher import Teacher
+from limbeck.ld.terms import around_objects, of_classes, of_features, on_objects, softened
+from limbeck.step import Step
+
+Region = Literal["iof", "diou"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is learned from the teacher, each by its weight; 0: not at all.
+
+    `main` are the sides at the places that own a box, `around` those at the places around boxes, `classes` the class
+    scores at the former, `features` the pyramid's maps near objects. `main` and `around` are sums over a batch:
+    `images` is the size of a batch that the weights are meant for (0: as large as it is).
+    """
+
+    main: float = 0.0
+    around: float = 0.0
+    classes: float = 0.0
+    features: float = 0.0
+    region: Region = "iof"
+    temperature: float = 10.0
+    class_temperature: float = 2.0
+    images: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.main, self.around, self.classes, self.features))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A batch as both have seen it; what several terms need is made once."""
+
+    terms: Terms
+    student: Dense
+    mine: Raw
+    theirs: Raw
+    matched: Matched
+    targets: Targets
+
+    @cached_property
+    def apart(self) -> Tensor:
+        """How far the two are apart on all sides of each place, [B, N]."""
+        mine, theirs = torch.cat(self.mine.sides, 1), torch.cat(self.theirs.sides, 1)
+        return softened(mine, theirs, self.terms.temperature).sum(2)
+
+    @cached_property
+    def owned(self) -> Tensor:
+        return self.matched.owner >= 0
+
+    @property
+    def share(self) -> float:
+        """What a sum over this batch counts."""
+        return self.terms.images / len(self.owned) if self.terms.images else 1.0
+
+    def per_level(self, values: Tensor) -> Sequence[Tensor]:
+        return torch.split(values, [len(points) for points in self.mine.points], 1)
+
+
+class DistilledDetectionStep(Step):
+    """The detector's own losses on the images that have true boxes, and the teacher's terms on all.
+
+    Of the photos of a set the first `labelled` have true boxes (None: all); the boxes of the others are the teacher's,
+    and only say where it is asked.
+    """
+
+    student: Dense
+
+    def __init__(
+        self,
+        student: Dense,
+        teacher: Teacher,
+        look: Look,
+        precision: str,
+        terms: Terms,
+        labelled: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.student, self.teacher, self.terms = student, teacher, terms
+        self.look, self.precision, self.labelled = look, precision, labelled
+        self.watched: dict[str, Tensor] = {}
+
+    def forward(self, batch: DetectionBatch) -> dict[str, Tensor]:
+        raw: Raw = raw_of(self.student, self.look, self.precision, batch)
+        matched = self.student.assign(raw, batch.targets, batch.frames)
+        told = Told(self.terms, self.student, raw, self.teacher(batch), matched, batch.targets)
+        return self._from_boxes(batch, raw, matched) | learned(told)
+
+    def _from_boxes(self, batch: DetectionBatch, raw: Raw, matched: Matched) -> dict[str, Tensor]:
+        """The student's own losses; zeros from a batch without one image that has true boxes."""
+        targets, frames = batch.targets, batch.frames
+        known = np.flatnonzero(batch.indices.numpy() < (self.labelled or 0))
+        if self.labelled is None or len(known) == len(batch):
+            return self.student.losses(raw, targets, frames, matched)
+        chosen = torch.from_numpy(known if len(known) else np.zeros(1, np.int64)).to(frames.device, non_blocking=True)
+        losses = self.student.losses(
+            raw.of_images(chosen),
+            targets.of_images(chosen),
+            frames.index_select(0, chosen),
+            matched.of_images(chosen),
+        )
+        return losses if len(known) else {name: value * 0 for name, value in losses.items()}
+
+
+def learned(told: Told) -> dict[str, Tensor]:
+    """The terms that have a weight, by name."""
+    chosen = {name: getattr(told.terms, name) for name in TERMS}
+    return {f"ld_{name}": weight * TERMS[name](told) for name, weight in chosen.items() if weight}
+
+
+def _main(told: Told) -> Tensor:
+    sure = torch.cat(told.mine.logits, 1).detach().float().sigmoid().amax(2)
+    return on_objects(told.apart, sure * told.owned) * told.share
+
+
+def _around(told: Told) -> Tensor:
+    targets, priors = told.targets, told.student.priors(told.mine)
+    region = surroundings(priors, targets.boxes, targets.there, told.matched, told.terms.region)
+    return around_objects(told.apart, region) * told.share
+
+
+def _classes(told: Told) -> Tensor:
+    levels = zip(told.mine.logits, told.theirs.logits, told.per_level(told.owned), strict=True)
+    cooled = told.terms.class_temperature
+    found = [of_classes(mine.float(), theirs.float(), owned, cooled) for mine, theirs, owned in levels]
+    return torch.stack(found).sum()
+
+
+def _features(told: Told) -> Tensor:
+    """Of the levels that own a box."""
+    near = told.per_level(near_objects(told.matched.overlap, told.targets.there))
+    levels = zip(told.mine.maps, told.theirs.maps, near, told.per_level(told.owned), strict=True)
+    found = [
+        of_features(rows(mine, mine.shape[1]).float(), rows(theirs, theirs.shape[1]).float(), close) * owned.any()
+        for mine, theirs, close, owned in levels
+    ]
+    return torch.stack(found).sum()
+
+
+TERMS: dict[str, Callable[[Told], Tensor]] = {
+    "main": _main,
+    "around": _around,
+    "classes": _classes,
+    "features": _features,
+}
