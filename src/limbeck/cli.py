@@ -21,7 +21,8 @@ class Command:
     run: str
     about: str
     start: str = ""  # what makes the defaults from --recipe, --config and the run of --resume
-    recipe_first: bool = False  # the recipe is the first word, not an option
+    recipe: str = ""  # what makes those of a recipe alone, as quickly as help is wanted
+    recipe_first: bool = False  # the recipe is a word, not an option
 
 
 COMMANDS = {
@@ -30,6 +31,7 @@ COMMANDS = {
         "limbeck.commands.distill:run",
         "pour a teacher into a student, with photos that need no labels",
         start="limbeck.commands.distill:starting_point",
+        recipe="limbeck.recipes.starting:distillation",
     ),
     "finetune": Command(
         "limbeck.ssld.finetune_options:Finetune",
@@ -42,6 +44,7 @@ COMMANDS = {
         "limbeck.commands.train:run",
         "a detector from photos with boxes",
         start="limbeck.commands.train:starting_options",
+        recipe="limbeck.recipes.starting:training",
         recipe_first=True,
     ),
     "teach": Command(
@@ -134,15 +137,24 @@ def dispatch(arguments: list[str]) -> None:
     if verb not in COMMANDS:
         raise unknown_name("command", verb, COMMANDS, hint="limbeck --help")
     command = COMMANDS[verb]
-    default = _starting_point(command, rest) if command.start and not set(HELP) & set(rest) else None
-    chosen = tyro.cli(
+    if set(HELP) & set(rest):  # alone: words before it would be left out of what it shows
+        _read(verb, ["--help"], _shown(command, rest))
+    default = _starting_point(command, rest)
+    chosen = _read(verb, rest, default)
+    if command.recipe_first and chosen.recipe != default.recipe:  # it was no first word
+        chosen = _read(verb, rest, _starting_point(command, rest, chosen.recipe))
+    _attribute(command.run)(chosen)
+
+
+def _read(verb: str, arguments: list[str], default: Any) -> Any:
+    command = COMMANDS[verb]
+    return tyro.cli(
         _attribute(command.options),
         prog=f"limbeck {verb}",
         description=command.about[0].upper() + command.about[1:] + ".",
-        args=rest,
+        args=arguments,
         default=default,
     )
-    _attribute(command.run)(chosen)
 
 
 def usage() -> str:
@@ -151,13 +163,27 @@ def usage() -> str:
     return "\n".join([*lines, "", "limbeck COMMAND --help lists the options of a command."])
 
 
-def _starting_point(command: Command, arguments: list[str]) -> Any:
-    """The options of --recipe, --config or the run of --resume, which the other options of the line then change."""
+def _starting_point(command: Command, arguments: list[str], recipe: str = "") -> Any:
+    """The options of a recipe, --config or the run of --resume, which the other options of the line then change."""
+    if not command.start:
+        return None
     resumed = _value("--out", arguments) if "--resume" in arguments else ""
-    recipe = _value("--recipe", arguments)
-    if command.recipe_first:
-        recipe = next((word for word in arguments[:1] if not word.startswith("-")), "")
+    recipe = recipe or _recipe(command, arguments)
     return _attribute(command.start)(recipe, _value("--config", arguments), resumed)
+
+
+def _shown(command: Command, arguments: list[str]) -> Any:
+    """The defaults that the help of a line shows: the recipe's."""
+    recipe = _recipe(command, arguments)
+    if command.recipe:
+        return _attribute(command.recipe)(recipe)
+    return _attribute(command.start)(recipe) if command.start and recipe else None
+
+
+def _recipe(command: Command, arguments: list[str]) -> str:
+    if command.recipe_first:
+        return next((word for word in arguments[:1] if not word.startswith("-")), "")
+    return _value("--recipe", arguments)
 
 
 def _value(flag: str, arguments: list[str]) -> str:

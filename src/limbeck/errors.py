@@ -113,7 +113,7 @@ def nearest(name: str, known: Iterable[str], most: int = 5) -> list[str]:
     spelt: dict[str, list[str]] = {}
     for each in known:
         spelt.setdefault(each.lower(), []).append(each)
-    near = get_close_matches(name.lower(), spelt, n=most, cutoff=0.5)
+    near = get_close_matches(name.lower(), spelt, n=most, cutoff=0.6)
     return [each for match in near for each in spelt[match]][:most]
 
 

@@ -86,6 +86,13 @@ def test_the_number_of_threads_is_given_back(teacher: Path) -> None:
 def test_what_cannot_be_measured_is_told(teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName):
         limbeck.bench("no_such_network")
+    with pytest.raises(UnknownName) as far:
+        limbeck.bench("nowhere")
+    assert far.value.expected == "a model that `limbeck models` lists, or the folder of a run or checkpoint"
+    with pytest.raises(UnknownName) as near:
+        limbeck.bench("sdlite")
+    assert near.value.expected.startswith("ssdlite, or ")
+    assert near.value.hint == "limbeck bench ssdlite"
     with pytest.raises(OptionError, match="--count -1"):
         limbeck.bench(teacher, count=-1)
     with pytest.raises(ImagesError, match="no photo"):

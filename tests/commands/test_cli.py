@@ -3,11 +3,15 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
 
 from limbeck import cli
+from limbeck.commands import train
+from limbeck.detection.train_options import Train
+from limbeck.recipes.starting import training
 from limbeck.ssld.options import OPTIONS
 
 
@@ -48,6 +52,39 @@ def test_the_help_of_distill_has_every_option(capsys: pytest.CaptureFixture[str]
     hidden = {"labels", "label_columns", "label_smoothing", "mixup", "best", "verb"}
     for name in OPTIONS:
         assert bool(re.search(rf"--{name.replace('_', '-')}\b(?!-)", shown)) is (name not in hidden), name
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["train", "ssd300_coco", "--lr", "1"], "--epochs INT .*?default: 24.* --lr FLOAT .*?default: 0.002"),
+        (["train"], "--epochs INT .*?default: 100.* --clip FLOAT .*?default: 10"),
+        (["distill", "--recipe", "ssld_large"], "--weight-decay FLOAT .*?default: 4e-05"),
+        (["teach", "--recipe", "ssld_large"], "--colour .*?default: autoaugment"),
+    ],
+)
+def test_the_help_shows_what_the_recipe_says(words: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended([*words, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert re.search(shown, text)
+    if words[0] == "train":
+        assert re.search(
+            rf"RECIPE Where the defaults.*see `limbeck recipes`.*default: {words[1] if words[1:] else 'ssdlite'}", text
+        )
+
+
+def test_the_help_of_train_is_quick() -> None:
+    code = "import sys, limbeck.cli as cli; cli._shown(cli.COMMANDS['train'], []); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_recipe_counts_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Train] = []
+    monkeypatch.setattr(train, "run", given.append)
+    for words in (["ssd300_coco", "--batch", "4"], ["--batch", "4", "ssd300_coco"], ["--batch", "4"]):
+        cli.main(["train", *words])
+    assert given[0] == given[1] == replace(training("ssd300_coco"), batch=4)
+    assert given[2] == replace(training("ssdlite"), batch=4)
 
 
 def test_an_unknown_verb_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

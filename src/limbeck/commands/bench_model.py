@@ -11,6 +11,7 @@ from limbeck.checkpoints.pixels import device_named
 from limbeck.classification.models import preprocess_of
 from limbeck.commands.train_model import student_of
 from limbeck.detection.detector import design
+from limbeck.errors import UnknownName, nearest
 from limbeck.recipes import TRAIN
 from limbeck.recipes.published_detectors import train_recipes
 
@@ -43,7 +44,17 @@ def measured(name: str, device: str) -> Measured:
         return of_recipe(detector, str(told.get("recipe", "")), int(told.get("batch") or _BATCH))
     if name in TRAIN:
         return of_recipe(untrained(name, device), name, train_recipes(name)[0].options.batch)
-    return Measured(random_classifier(name, device), _BATCH)
+    try:
+        return Measured(random_classifier(name, device), _BATCH)
+    except UnknownName as error:
+        near = nearest(name, TRAIN)
+        if not near:
+            raise
+        raise UnknownName(
+            f"no run, recipe or model is called '{name}'",
+            expected=f"{', '.join(near)}, or {error.expected}",
+            hint=f"limbeck bench {near[0]}",
+        ) from None
 
 
 def of_recipe(detector: LoadedDetector, recipe: str, batch: int) -> Measured:

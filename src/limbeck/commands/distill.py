@@ -13,8 +13,9 @@ from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.commands.finish import Compare, finish, is_best, ship
 from limbeck.commands.report import Report, doubt
 from limbeck.console import console, duration
-from limbeck.errors import LimbeckError, OptionError, counted, unknown_name
-from limbeck.recipes import RECIPES, running
+from limbeck.errors import LimbeckError, OptionError, counted
+from limbeck.recipes import running
+from limbeck.recipes.starting import distillation
 from limbeck.runs.choices import from_json, in_python, known, typed
 from limbeck.runs.devices import start_ranks
 from limbeck.runs.session import ensure_sound, session
@@ -24,7 +25,6 @@ from limbeck.ssld.finetune_options import told as finetuned
 from limbeck.ssld.folder import settle_options
 from limbeck.ssld.job import Job, prepare
 from limbeck.ssld.options import OPTIONS, Distill, validate
-from limbeck.tables import look_up
 from limbeck.training import trackers
 from limbeck.training.log import read_metrics
 from limbeck.training.loop import fit
@@ -77,11 +77,7 @@ def starting_point(recipe: str = "", config: str = "", resumed: str = "") -> Dis
     if config:
         file = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
         return replace(Distill(**from_json(file, OPTIONS, resolved=False)), out="", config=config, resume=False)
-    name = recipe or Distill().recipe
-    if name not in RECIPES:
-        raise unknown_name("recipe", name, RECIPES, option="--recipe")
-    base: Distill = look_up("recipe", name, RECIPES)()
-    return base
+    return distillation(recipe)
 
 
 def run(asked: Distill, module: nn.Module | None = None, compare: Compare | None = None) -> Loaded:

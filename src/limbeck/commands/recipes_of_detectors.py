@@ -33,8 +33,9 @@ def tell_detectors(found: Sequence[TrainRecipe]) -> None:
         drawn.add_column(column, justify="right", no_wrap=True)
     for each in found:
         published = (f"{value:g}" if value is not None else "" for value in (each.ap, each.memory, each.fps))
-        drawn.add_row(each.name, str(each.options.epochs * each.options.repeats), f"{each.rate:g}", *published)
+        drawn.add_row(each.name, epochs(each.options), f"{each.rate:g}", *published)
     console.print(drawn)
+    console.print("epochs: 24 x 5 are 24, each with five views of every photo")
     console.print("as published on COCO val2017: AP in per cent, GB of a V100 in training, images/s one by one")
 
 
@@ -52,5 +53,28 @@ def show_detector(one: TrainRecipe) -> None:
         value = getattr(one.options, field.name)
         if field.name != "recipe" and value not in ("", ()) and (field.name in _TOLD or value != field.default):
             rows.add_row(flag(field.name), as_typed(value) if not isinstance(value, bool) else "yes" if value else "no")
+        elif field.name == "milestones" and value and one.options.schedule == "steps":
+            rows.add_row(flag(field.name), milestones(one.options))
     console.print(rows)
     console.print(f"next: limbeck train {one.name} --data LABELLED --out RUN", markup=False)
+
+
+def epochs(options: Train) -> str:
+    """The length of a schedule, with the views of a photo in each epoch where they are several.
+
+    >>> epochs(Train(epochs=24, repeats=5)), epochs(Train(epochs=100))
+    ('24 x 5', '100')
+    """
+    return f"{options.epochs} x {options.repeats}" if options.repeats > 1 else str(options.epochs)
+
+
+def milestones(options: Train) -> str:
+    """As they are typed, and the epochs that they are.
+
+    >>> milestones(Train(epochs=24))
+    '0.666667 0.916667: a tenth after 16 epochs, and after 22'
+    """
+    ends = [f"{share * options.epochs:g}" for share in options.milestones]
+    return f"{as_typed(options.milestones)}: a tenth after {ends[0]} epochs" + "".join(
+        f", and after {end}" for end in ends[1:]
+    )

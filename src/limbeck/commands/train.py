@@ -19,13 +19,12 @@ from limbeck.commands.train_report import report
 from limbeck.console import console, duration
 from limbeck.detection.coco_metric import CocoMetric
 from limbeck.detection.train_options import Train
-from limbeck.errors import LimbeckError, OptionError, RunError, counted, unknown_name
-from limbeck.recipes import TRAIN
+from limbeck.errors import LimbeckError, OptionError, RunError, counted
+from limbeck.recipes.starting import training
 from limbeck.runs.choices import from_json, in_python, known, resumed, typed
 from limbeck.runs.devices import start_ranks
 from limbeck.runs.folder import environment, refuse_taken
 from limbeck.runs.session import ensure_sound, session
-from limbeck.tables import look_up
 from limbeck.training import trackers
 from limbeck.training.log import read_metrics
 from limbeck.training.loop import fit
@@ -66,11 +65,7 @@ def starting_options(recipe: str = "", config: str = "", resumed: str = "") -> T
     if config:
         file = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
         return replace(Train(**from_json(file, FIELDS, resolved=False)), out="", config=config, resume=False)
-    name = recipe or Train().recipe
-    if name not in TRAIN:
-        raise unknown_name("recipe", name, TRAIN, hint="limbeck recipes, for those of detectors too")
-    base: Train = look_up("recipe", name, TRAIN)()
-    return base
+    return training(recipe)
 
 
 def stored(run: Path) -> Train:

@@ -11,7 +11,7 @@ class Train:
     """Train a detector on photos with boxes."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")] = "ssdlite"
-    """Where the defaults come from: ssdlite, ssd300_coco, or another of `limbeck recipes`."""
+    """Where the defaults come from: ssdlite, ssd300_coco or another; see `limbeck recipes`."""
     data: tuple[str, ...] = ()
     """Photos with boxes: a folder or archive with COCO json, Pascal VOC xml or YOLO txt."""
     out: str = ""
@@ -61,6 +61,7 @@ class Train:
     repeats: int = 1
     """Views of each photo in an epoch."""
     epochs: int = 120
+    """Passes over the photos; with --repeats each shows that many views of every one."""
     steps: int = 0
     """Stop after this many steps instead of --epochs; the schedule fits them."""
     batch: int = 32

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from limbeck.backbones.same import SAME_IN_TIMM, definition_of
 from limbeck.errors import nearest, unknown_name
-from limbeck.recipes import RECIPES
+from limbeck.recipes import RECIPES, TRAIN
 from limbeck.ssld.options import Distill
 from limbeck.tables import look_up
 
@@ -71,8 +71,9 @@ def recipes(name: str = "") -> list[Recipe]:
     """
     found = [name] if name in RECIPES else [known for known in RECIPES if name in known]
     if not found:
-        near = nearest(name, RECIPES, 1)
-        raise unknown_name("recipe", name, RECIPES, hint=f"limbeck recipes {near[0]}" if near else "limbeck recipes")
+        known = [*RECIPES, *TRAIN]
+        near = nearest(name, known, 1)
+        raise unknown_name("recipe", name, known, hint=f"limbeck recipes {near[0]}" if near else "limbeck recipes")
     return [recipe(each) for each in found]
 
 
