@@ -101,8 +101,7 @@ def _marked(
     rows: NDArray[np.float32] | NDArray[np.float64], classes: Sequence[str], scores: NDArray[np.float32] | None
 ) -> list[Marked]:
     shares = [""] * len(rows) if scores is None else [f" {score:.2f}" for score in scores.tolist()]
-    many = len(rows) > 12  # names would cover the photo
     return [
-        Marked(row[:4], int(row[4]), "" if many else f"{classes[int(row[4])]}{share}")
+        Marked(row[:4], int(row[4]), f"{classes[int(row[4])]}{share}")
         for row, share in zip(rows.tolist(), shares, strict=True)
     ]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from limbeck.report.box_labels import Label, labels
+
 HUES = (
     "#c81e3a", "#1f7a34", "#3457c8", "#b3540a", "#7f1fa0", "#00707a",
     "#7a4b14", "#c2187e", "#4a5a00", "#5a2ca0", "#0a5ca8", "#8a1c00",
@@ -40,36 +42,35 @@ def drawn(photo: Image.Image, boxes: Sequence[Marked], side: int | None = None) 
     else:
         image = image.copy()
     times = image.width / photo.width
-    placed = [([value * times for value in each.box], each) for each in reversed(boxes)]
+    corners = [[value * times for value in each.box] for each in boxes]
     pen = ImageDraw.Draw(image)
-    for corners, each in placed:
-        _frame(pen, corners, _hue(each), max(2, max(image.size) // 200))
-    for corners, each in placed:  # on top of all boxes
-        if each.text:
-            _name(pen, image.size, corners, _hue(each), each.text)
+    for box, each in reversed(list(zip(corners, boxes, strict=True))):
+        _frame(pen, box, _hue(each.label), max(image.size))
+    written = labels(image.size, corners, [each.label for each in boxes], [each.text for each in boxes])
+    for name, each in zip(written, boxes, strict=True):  # on top of all boxes
+        if name is not None:
+            _write(pen, name, _hue(each.label))
     return image
 
 
-def _hue(each: Marked) -> str:
-    return HUES[each.label % len(HUES)]
+def _hue(label: int) -> str:
+    return HUES[label % len(HUES)]
 
 
-def _frame(pen: ImageDraw.ImageDraw, corners: Sequence[float], colour: str, thick: int) -> None:
+def _frame(pen: ImageDraw.ImageDraw, corners: Sequence[float], colour: str, longest: int) -> None:
     left, top, right, bottom = corners
     right, bottom = max(left, right), max(top, bottom)
+    thick = int(min(max(2, longest // 200), max(1, min(right - left, bottom - top) // 12)))
     # a light rim, so that a box is seen on any ground
     pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="white", width=thick + 2)
     pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
 
 
-def _name(pen: ImageDraw.ImageDraw, size: tuple[int, int], corners: Sequence[float], colour: str, text: str) -> None:
-    font = ImageFont.load_default(min(28, max(12, max(size) // 20)))
-    _, _, width, height = map(round, pen.textbbox((0, 0), text, font=font))
-    wide, tall = width + 6, height + 4
-    x = min(max(0.0, corners[0]), max(0, size[0] - wide))
-    y = corners[1] - tall if corners[1] >= tall else max(0.0, corners[1])  # above the box, or in it at the upper edge
-    pen.rectangle((x, y, x + wide, y + tall), fill=colour)
-    pen.text((x + 3, y + 1), text, font=font, fill="white")
+def _write(pen: ImageDraw.ImageDraw, label: Label, colour: str) -> None:
+    pen.rectangle(label.ground, fill=colour)
+    pen.text(
+        (label.ground[0] + 3, label.ground[1] + 1), label.text, font=ImageFont.load_default(label.letters), fill="white"
+    )
 
 
 def side_by_side(photo: Image.Image, columns: Sequence[Sequence[Marked]]) -> bytes:
