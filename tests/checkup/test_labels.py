@@ -11,7 +11,20 @@ from PIL import Image
 from limbeck.checkup.findings import ERROR, NOTE, WARNING
 from limbeck.errors import ImagesError
 from tests.checkup.conftest import Diagnose
-from tests.checkup.sets import SETS, box_of, coco, coco_content, csv, masks, photo, pixels, voc, voc_xml, yolo
+from tests.checkup.sets import (
+    SETS,
+    box_of,
+    class_folders,
+    coco,
+    coco_content,
+    csv,
+    masks,
+    photo,
+    pixels,
+    voc,
+    voc_xml,
+    yolo,
+)
 
 
 @pytest.mark.parametrize("kind", ["CSV", "COCO", "Pascal VOC", "YOLO"])
@@ -58,6 +71,50 @@ def test_a_label_file_that_cannot_be_read(kind: str, name: str, text: str, tmp_p
     path.write_text(text) if kind != "COCO" else (path.parent / "other.json").write_text(text)
     finding = diagnose(root)["unreadable-labels"]
     assert (finding.severity, finding.count) == (ERROR, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "check", "severity", "what"),
+    [
+        ('{"images": [', "unreadable-labels", ERROR, "not JSON: line 1, column 13: the file ends in the middle"),
+        ('{"images": []}', "not-coco", ERROR, "no 'annotations' and no 'categories'"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "not-coco", ERROR, "a result file"),
+        ('{"made": "by hand"}', "other-json", NOTE, "no 'images' and no 'annotations'"),
+    ],
+)
+def test_a_json_beside_photos_without_labels(
+    text: str, check: str, severity: str, what: str, tmp_path: Path, diagnose: Diagnose
+) -> None:
+    photo(tmp_path / "set" / "1.jpg", 1)
+    (tmp_path / "set" / "labels.json").write_text(text)
+    finding = diagnose(tmp_path / "set")[check]
+    assert (finding.severity, finding.count) == (severity, 1)
+    assert finding.places[0].where.endswith("set/labels.json")
+    assert finding.places[0].what.startswith(what)
+
+
+def test_a_json_of_something_else_beside_labels(tmp_path: Path, diagnose: Diagnose) -> None:
+    """Nothing is wrong with captions or lists of images beside boxes, nor a list of names beside class folders."""
+    root = coco(tmp_path / "coco")
+    (root / "annotations" / "captions.json").write_text(
+        '{"images": [], "annotations": [{"caption": "a"}], "categories": []}'
+    )
+    (root / "annotations" / "image_info.json").write_text('{"images": [], "categories": []}')
+    assert not diagnose(root)
+    root = class_folders(tmp_path / "folders")
+    (root / "names.json").write_text('{"0": "cat"}')
+    assert "other-json" not in diagnose(root)
+    root = voc(tmp_path / "voc")
+    (root / "results.json").write_text('[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]')
+    assert diagnose(root)["not-coco"].severity == WARNING
+
+
+def test_boxes_of_one_file_that_lacks_its_images(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = coco(tmp_path / "set")
+    lacking = {name: part for name, part in coco_content().items() if name != "images"}
+    (root / "annotations" / "instances_val.json").write_text(json.dumps(lacking))
+    finding = diagnose(root)["not-coco"]
+    assert (finding.severity, finding.places[0].what) == (ERROR, "no 'images'")
 
 
 def test_entities_of_an_xml_are_not_expanded(tmp_path: Path, diagnose: Diagnose) -> None:

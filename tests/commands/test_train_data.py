@@ -114,20 +114,84 @@ def test_a_split_without_objects_or_images(tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "not readable as JSON"),
-        ("[1, 2]", "a list where an object with images, annotations and categories is expected"),
-        ('{"boxes": []}', "it has no list of images and none of annotations"),
-    ],
-)
-def test_a_json_that_is_not_coco(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+NOT_COCO = {
+    "empty": ("", "not JSON: the file is empty"),
+    "cut short": ('{"images": [{"id": 1,\n', "not JSON: line 2, column 1: the file ends in the middle"),
+    "a comma": ('{"images": [],\n "annotations": [1,, 2], "categories": []}', "not JSON: line 2, column 20: "),
+    "nothing": ("{}", "no 'images' and no 'annotations' and no 'categories'"),
+    "a list": ("[1, 2]", "a list, where an object with images, annotations and categories is expected"),
+    "no labels": ('{"images": [], "categories": []}', "no 'annotations'"),
+    "no names": ('{"images": [], "annotations": [{"category_id": 1, "bbox": [1, 2, 3, 4]}]}', "no 'categories'"),
+    "empty names": (
+        '{"images": [], "annotations": [{"category_id": 1, "bbox": [1, 2, 3, 4]}], "categories": []}',
+        "nothing in 'categories'",
+    ),
+    "captions": (
+        '{"images": [], "annotations": [{"caption": "a"}], "categories": []}',
+        "its annotations have no boxes",
+    ),
+    "results": ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "a result file (boxes with"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_COCO)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_json_that_is_not_coco(kind: str, named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, said = NOT_COCO[kind]
     photo(tmp_path / "set" / "1.jpg", 1)
-    (tmp_path / "set" / "labels.json").write_text(text)
-    found = parts(told(words(tmp_path / "set" / "labels.json", tmp_path / "run"), capsys))[0]
-    assert "labels.json is not COCO: " in found
-    assert said in found
+    labels = tmp_path / "set" / "labels.json"
+    labels.write_text(text)
+    found, _, hint = parts(told(words(labels if named else labels.parent, tmp_path / "run"), capsys))
+    assert f"{labels}: {said}" in found
+    assert f"limbeck doctor {labels if named else labels.parent}" in hint
+
+
+def test_one_of_two_json_files_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = coco(tmp_path / "set")
+    labels = source / "annotations" / "instances.json"
+    broken = source / "annotations" / "instances_train.json"
+    broken.write_text(labels.read_text()[:900])
+    line = words(source, tmp_path / "run")
+    assert f"{broken}: not JSON: " in parts(told(line, capsys))[0]
+    line[line.index("--split") + 1] = "train"
+    labels.rename(labels.with_name("instances_val.json"))
+    found, expected, _ = parts(told(line, capsys))
+    assert "no image is in the split 'train'" in found
+    assert f"{broken}: not JSON: " in found
+    assert "one of val" in expected
+    del line[line.index("--val") : line.index("--val") + 2]
+    assert parts(told(line, capsys))[0].count("not JSON") == 1
+
+
+def test_a_broken_json_beside_labels_in_another_format_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = voc(tmp_path / "set")
+    (source / "labels.json").write_text("{")
+    main(words(source, tmp_path / "run"))
+    assert f"left aside: {source / 'labels.json'}: not JSON: " in capsys.readouterr().out
+
+
+def test_one_of_two_sources_has_only_a_broken_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = coco(tmp_path / "one"), coco(tmp_path / "two")
+    (two / "annotations" / "instances.json").write_text("{")
+    line = words(one, tmp_path / "run")
+    line.insert(line.index("--split"), str(two))
+    assert f"{two}/annotations/instances.json: not JSON: " in parts(told(line, capsys))[0]
+
+
+@pytest.mark.parametrize(
+    ("split", "found", "hint"),
+    [("vla", "no image is in the split 'vla'", "val in its place"), ("mine.txt", "no file that lists images", "json")],
+)
+def test_a_split_that_is_not_there(
+    split: str, found: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = words(coco(tmp_path / "set"), tmp_path / "run")
+    line[line.index("--split") + 1] = split
+    told_found, _, told_hint = parts(told(line, capsys))
+    assert found in told_found
+    assert hint in told_hint
 
 
 @pytest.fixture(scope="module")

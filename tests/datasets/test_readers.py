@@ -160,7 +160,10 @@ def test_json_that_is_no_coco_is_left_aside(tmp_path: Path) -> None:
     root = csv(tmp_path / "set")
     (root / "package.json").write_text('{"images": 3}')
     (root / "results.json").write_text("[]")
-    assert read(root).format == "CSV"
+    labels, silent = recognise(open_tree(str(root)), shown=False)
+    assert labels.format == "CSV"
+    assert not silent.samples
+    assert {trouble.kind for trouble in silent.troubles} == {"other-json"}
 
 
 def test_the_other_files_of_coco_speak_of_no_other_objects(tmp_path: Path) -> None:
@@ -266,6 +269,8 @@ def test_packed_run_lengths_of_real_masks(shared: Path) -> None:
 def test_content_of_a_json_may_lack_anything(tmp_path: Path) -> None:
     content = coco_content()
     del content["categories"]
+    for each in content["annotations"]:
+        del each["category_id"]
     content["annotations"] += [{}, 3, {"image_id": [1]}]
     content["images"] += [{"id": 99}]
     labels = read(coco(tmp_path / "set", content))

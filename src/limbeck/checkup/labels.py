@@ -31,15 +31,20 @@ def located(sample: Sample, thing: Thing) -> str:
 
 
 def troubles(case: Case) -> list[Finding]:
-    """What the readers stumbled over."""
-    found: defaultdict[str, list[Place]] = defaultdict(list)
-    for _, labels in case.labels:
+    """What the readers stumbled over; files that nothing was read from weigh less where other ones are read."""
+    found: defaultdict[tuple[str, str], list[Place]] = defaultdict(list)
+    read = {id(tree) for tree, labels in case.labels if labels.samples}
+    for tree, labels in case.labels:
         for trouble in labels.troubles:
+            aside = not labels.samples and id(tree) in read
             row = case.rows.get(trouble.image)
-            found[trouble.kind].append(Place(trouble.where, trouble.what, () if row is None else (row,)))
+            if not (aside and trouble.kind == "other-json"):
+                severity = WARNING if aside else TROUBLES[trouble.kind][0]
+                place = Place(trouble.where, trouble.what, () if row is None else (row,))
+                found[trouble.kind, severity].append(place)
     findings = []
-    for kind, places in found.items():
-        severity, _, _, why, cure = TROUBLES[kind]
+    for (kind, severity), places in found.items():
+        _, _, _, why, cure = TROUBLES[kind]
         findings.append(Finding(kind, severity, told(kind, len(places)), places, why, cure))
     return findings
 

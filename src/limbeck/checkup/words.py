@@ -23,7 +23,11 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "masks": int(case.is_mask.sum()),
         "unreadable": len(case.skipped),
         "splits": splits(case),
-        "formats": [{"source": tree.source, "format": found.format, "told": found.told} for tree, found in case.labels],
+        "formats": [
+            {"source": tree.source, "format": found.format, "told": found.told}
+            for tree, found in case.labels
+            if found.told
+        ],
         "near_duplicates_looked_for": case.pairs is not None,
         "findings": [_finding(finding, case) for finding in diagnosis.findings],
     }
@@ -59,7 +63,7 @@ def guesses(case: Case) -> list[str]:
     """What the sources were taken for."""
     lines = []
     for tree in case.trees:
-        told = [found.told for owner, found in case.labels if owner is tree]
+        told = [found.told for owner, found in case.labels if owner is tree and found.told]
         lines.append(f"{tree.source}: {'; '.join(told) if told else 'images without labels'}")
     several = splits(case)
     parts = [f"{number:,} {split or 'in no split'}" for split, number in several.items()]

@@ -87,7 +87,9 @@ def _with_those_of_val(error: LimbeckError, options: Train) -> LimbeckError:
     try:
         _measured(options, options.classes)
     except LimbeckError as other:
-        if other.found != error.found:
+        head, *faults = other.found.split("\n")
+        new = [line for line in faults if line not in error.found.split("\n")]
+        if new or (head not in error.found and not faults):
             both = f"{error.found}\nand of the photos to measure on: {other.found}"
             return LimbeckError(both, expected=error.expected, hint=error.hint)
     return error

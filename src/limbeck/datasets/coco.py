@@ -1,10 +1,10 @@
 """COCO json: boxes, polygons and run lengths."""
 
-import json
 import math
 from collections import Counter, defaultdict
 from typing import Any
 
+from limbeck.datasets.coco_files import dicts, read_files
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits, split_of
@@ -14,16 +14,10 @@ from limbeck.errors import counted
 
 def read(tree: Tree, lookup: Lookup) -> Labels | None:
     """The COCO json files of a tree, taken together."""
-    troubles: list[Trouble] = []
-    contents: dict[str, dict[str, Any]] = {}
-    for name in tree.files:
-        if name.lower().endswith(".json"):
-            content = _content(tree, name, troubles)
-            if content is not None:
-                contents[name] = content
-    contents = _said_once(contents)
+    files, troubles = read_files(tree)
+    contents = _said_once(files)
     if not contents:
-        return None
+        return Labels("COCO", "", "detection", [], troubles=troubles) if troubles else None
     whole = folder_splits([tree.inner(name) for name in tree.images])
     samples: list[Sample] = []
     classes: dict[int, str] = {}
@@ -39,8 +33,8 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
     things = sum(len(sample.things) for sample in samples)
     outlined = sum(thing.outline is not None for sample in samples for thing in sample.things)
     kind = f"{things:,} objects, {outlined:,} with masks" if outlined else f"{things:,} boxes"
-    files = tree.inner(next(iter(contents))) if len(contents) == 1 else f"{len(contents)} json files"
-    told = f"COCO: {files}, {listed:,} images, {kind}, {counted(len(classes), 'class', 'classes')}"
+    where = tree.inner(next(iter(contents))) if len(contents) == 1 else f"{len(contents)} json files"
+    told = f"COCO: {where}, {listed:,} images, {kind}, {counted(len(classes), 'class', 'classes')}"
     return Labels("COCO", told, "detection", samples, classes, troubles=troubles, first=1)
 
 
@@ -53,22 +47,6 @@ def _beside(tree: Tree, samples: list[Sample], folders: dict[str, str]) -> list[
     return [Sample(image, splits=(split,) if split else (), labelled=False) for image, split in zip(lost, splits)]
 
 
-def _content(tree: Tree, name: str, troubles: list[Trouble]) -> dict[str, Any] | None:
-    try:
-        content = json.loads(tree.read(name))
-    except (ValueError, OSError, RecursionError) as error:
-        troubles.append(Trouble("unreadable-labels", name, f"not readable as JSON: {error}"))
-        return None
-    whole = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in ("images", "annotations"))
-    return content if whole and not _of_no_objects(content["annotations"]) else None
-
-
-def _of_no_objects(annotations: Any) -> bool:
-    """Captions, answers to questions, panoptic segments: COCO's other files speak of whole images."""
-    there = _dicts(annotations)
-    return bool(there) and not any(each.keys() & {"bbox", "category_id", "segmentation"} for each in there)
-
-
 def _said_once(contents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Without files whose every object another one of their split has too: COCO's keypoints are its persons again."""
     if len(contents) < 2:
@@ -77,7 +55,7 @@ def _said_once(contents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]
     kept = set()
     for name in sorted(contents, key=lambda name: -len(contents[name]["annotations"])):
         parts = ("id", "image_id", "category_id", "bbox")
-        objects = {repr([each.get(part) for part in parts]) for each in _dicts(contents[name]["annotations"])}
+        objects = {repr([each.get(part) for part in parts]) for each in dicts(contents[name]["annotations"])}
         known = said[split_of(name.rpartition("/")[2])]
         if not objects or not objects <= known:
             kept.add(name)
@@ -87,7 +65,7 @@ def _said_once(contents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]
 
 def _classes(name: str, content: dict[str, Any], troubles: list[Trouble]) -> dict[int, str]:
     classes: dict[int, str] = {}
-    for category in _dicts(content.get("categories")):
+    for category in dicts(content.get("categories")):
         number, label = _whole(category.get("id")), str(category.get("name", ""))
         if number is None:
             troubles.append(Trouble("unreadable-labels", name, f"a category whose id is {category.get('id')!r}"))
@@ -110,7 +88,7 @@ def _samples(
 ) -> list[Sample]:
     things: defaultdict[Any, list[Thing]] = defaultdict(list)
     seen: Counter[str] = Counter()
-    for annotation in _dicts(content["annotations"]):
+    for annotation in dicts(content["annotations"]):
         things[_hashable(annotation.get("image_id"))].append(_thing(annotation, classes))
         seen[str(annotation.get("id"))] += 1
     repeated = [number for number, times in seen.items() if times > 1 and number != "None"]
@@ -118,7 +96,7 @@ def _samples(
     split = split_of(name.rpartition("/")[2])
     samples: list[Sample] = []
     known: set[Any] = set()
-    for image in _dicts(content["images"]):
+    for image in dicts(content["images"]):
         number, written = _hashable(image.get("id")), str(image.get("file_name") or image.get("path") or "")
         if number in known:
             troubles.append(Trouble("repeated-ids", name, f"image id {number} is used more than once", written))
@@ -159,10 +137,6 @@ def _thing(annotation: dict[str, Any], classes: dict[int, str]) -> Thing:
         return Thing(label, number, None, outline, crowd, f"the box is {annotation.get('bbox')!r}", place, area)
     left, top, width, height = numbers
     return Thing(label, number, (left, top, left + width, top + height), outline, crowd, "", place, area)
-
-
-def _dicts(values: Any) -> list[dict[str, Any]]:
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def _hashable(value: Any) -> Any:

@@ -18,6 +18,8 @@ FORMATS = {
 def recognise(tree: Tree, *, shown: bool = True) -> list[Labels]:
     """Every format found in a tree, by itself or beside others; class folders where there is no other.
 
+    The last ones may be without samples: files of a format, none of which could be read, and why.
+
     >>> tree = Tree("set", "set", images=["set/cat/1.jpg", "set/dog/2.jpg"])
     >>> [labels.told for labels in recognise(tree, shown=False)]
     ['class folders: 2 classes']
@@ -30,8 +32,9 @@ def recognise(tree: Tree, *, shown: bool = True) -> list[Labels]:
             if labels is not None:
                 found.append(labels)
             advance()
-    if not found:
+    read, silent = ([each for each in found if bool(each.samples) == some] for some in (True, False))
+    if not read:
         folders = look_up("format", "class folders", {"class folders": "limbeck.datasets.class_folders:read"})
         labels = folders(tree, lookup)
-        found += [labels] if labels is not None else []
-    return found
+        read += [labels] if labels is not None else []
+    return read + silent

@@ -2,13 +2,19 @@
 
 from limbeck.errors import counted
 
-_ERROR, _WARNING = "error", "warning"
+_ERROR, _WARNING, _NOTE = "error", "warning", "note"
 
 # kind -> (severity, title, why, cure); {} is the counted noun
 TROUBLES: dict[str, tuple[str, str, str, str, str]] = {
     "unreadable-labels": (
         _ERROR, "label file", "{} cannot be read",
-        "Loaders fail on them, or skip what they say.", "repair or make them again; the place is named"),
+        "Loaders fail on them, or skip what they say.", "copy them again or repair them; the place is named"),
+    "not-coco": (
+        _ERROR, "json file", "{} not in COCO's form",
+        "Nothing of what they say is read.", "a COCO json has images, annotations and categories"),
+    "other-json": (
+        _NOTE, "json file", "{} without labels that are read",
+        "They are left aside.", "nothing, if they hold no labels; else write them as COCO json"),
     "lost-annotations": (
         _ERROR, "image id", "annotations of {} belong to no image",
         "COCO loaders fail, or drop them in silence.", "add the images to the json, or take the annotations out"),

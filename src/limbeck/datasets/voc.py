@@ -32,7 +32,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
                 samples.append(_sample(tree, name, root, lookup, listed, folders, troubles))
             advance()
     if not samples:
-        return None
+        return Labels("Pascal VOC", "", "detection", [], troubles=troubles) if troubles else None
     troubles += _unlisted(tree, samples, listed)
     annotated = {sample.image for sample in samples}
     beside = {sample.image.rpartition("/")[0] for sample in samples if sample.found}

@@ -9,11 +9,12 @@ import numpy as np
 
 from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.recognise import FORMATS, recognise
-from limbeck.datasets.records import Labels, Sample
+from limbeck.datasets.records import Labels, Sample, Trouble
 from limbeck.datasets.splits import ordered
 from limbeck.datasets.tree import Tree, open_tree
+from limbeck.datasets.troubles import is_error
 from limbeck.detection.problems import Problems
-from limbeck.errors import LimbeckError, counted, unknown_name
+from limbeck.errors import LimbeckError, counted, nearest, unknown_name
 from limbeck.images.imageset import ImageSet
 
 _HELD_OUT = {"test": (0.0, 0.1), "val": (0.1, 0.2), "train": (0.2, 1.0)}  # of the keys, where no list tells splits
@@ -46,22 +47,37 @@ def open_sources(
     sources = []
     silent = []
     for tree in trees:
-        found = [each for each in recognise(tree, shown=shown) if each.task == "detection"]
+        every = [each for each in recognise(tree, shown=shown) if each.task == "detection"]
+        found = [each for each in every if each.samples]
+        unread = [trouble for each in every if not each.samples for trouble in each.troubles]
         fitting = [each for each in found if format in ("", each.format)]
         fitting.sort(key=lambda each: not any(sample.things for sample in each.samples))
         if not fitting:
-            silent.append((tree, _why_none(tree, found, format)))
+            silent.append((tree, _why_none(tree, found, format), unread))
             continue
         sources.append(Source(tree, fitting[0]))
         notes.append(f"{tree.source}: {fitting[0].told}")
-        others = ", ".join(each.format for each in found if each is not fitting[0])
-        notes += [f"{tree.source}: the labels as {others} are not read"] if others else []
-    for tree, why in silent:
-        if tree.named or not tree.images or not sources:  # images alone may be what another source's labels speak of
+        notes += _left_aside(tree, fitting[0], found, unread)
+    for tree, why, unread in silent:
+        broken = any(is_error(each.kind) for each in unread)
+        for each in unread if broken or not sources else ():
+            problems.add(each.kind, f"{each.where}: {each.what}")
+        if not broken and (tree.named or not tree.images or not sources):
+            # images alone may be what another source's labels speak of
             problems.add("no-labels", f"{tree.source}: {why}")
     if not sources:
         raise problems.error(skippable=False)
     return sources, trees
+
+
+def _left_aside(tree: Tree, used: Labels, found: Sequence[Labels], unread: Sequence[Trouble]) -> list[str]:
+    """What else lies there: the same boxes in another format, perhaps, and files of which nothing could be read."""
+    names = {labels: name for name, labels in _format_names().items()}
+    others = [each.format for each in found if each is not used]
+    notes = [
+        f"{tree.source}: its {other} labels are left aside; --format {names[other]} reads them" for other in others
+    ]
+    return notes + [f"left aside: {each.where}: {each.what}" for each in unread if is_error(each.kind)]
 
 
 def _format(typed: str) -> str:
@@ -70,29 +86,20 @@ def _format(typed: str) -> str:
     >>> _format("voc"), _format("COCO"), _format("")
     ('Pascal VOC', 'COCO', '')
     """
-    names = {name.lower().replace("pascal ", ""): name for name in FORMATS if name != "masks"}
+    names = _format_names()
     if typed and typed not in FORMATS and typed.lower() not in names:
         raise unknown_name("label format", typed, names, option="--format")
     return names.get(typed.lower(), typed)
 
 
+def _format_names() -> dict[str, str]:
+    return {name.lower().replace("pascal ", ""): name for name in FORMATS if name != "masks"}
+
+
 def _why_none(tree: Tree, found: Sequence[Labels], format: str) -> str:
     if found:
         return f"no labels as {format}, but as {', '.join(each.format for each in found)}"
-    if tree.named.lower().endswith(".json"):
-        return f"{tree.inner(tree.named)} is not COCO: {_not_coco(tree)}"
     return f"{counted(len(tree.images), 'image')}, no labels with boxes"
-
-
-def _not_coco(tree: Tree) -> str:
-    try:
-        content = json.loads(tree.read(tree.named))
-    except (ValueError, OSError, RecursionError) as error:
-        return f"not readable as JSON ({error})"
-    if not isinstance(content, dict):
-        return f"a {type(content).__name__} where an object with images, annotations and categories is expected"
-    lost = [part for part in ("images", "annotations") if not isinstance(content.get(part), list)]
-    return f"it has no list of {' and none of '.join(lost)}" if lost else "its annotations have no boxes"
 
 
 def of_split(
@@ -113,13 +120,28 @@ def of_split(
         return _labelled(every, notes), True
     chosen = [(source, sample) for source, sample in every if wanted & set(sample.splits)]
     if not chosen or not wanted <= set(there):
-        typed = " ".join(source.tree.source for source in sources)
-        raise LimbeckError(
-            f"{typed}: no image is in the split '{'+'.join(ordered(wanted - set(there)) or [split])}'",
-            expected=f"one of {', '.join(there or _HELD_OUT)}, or several joined by +",
-            hint="the json or list of that split beside the others, or another split",
-        )
+        raise _no_such_split(sources, split, ordered(wanted - set(there)), there or list(_HELD_OUT), problems)
     return _labelled(chosen, notes), False
+
+
+def _no_such_split(
+    sources: Sequence[Source], split: str, lost: Sequence[str], there: Sequence[str], problems: Problems
+) -> LimbeckError:
+    """With the files of labels that nothing was read from: that of the split may be one of them."""
+    for source in sources:
+        problems.add_troubles(each for each in source.labels.troubles if each.kind in ("unreadable-labels", "not-coco"))
+    typed = " ".join(source.tree.source for source in sources)
+    near = [best for name in lost for best in nearest(name, there, 1)]
+    found = f"{typed}: no image is in the split '{'+'.join(lost) or split}'"
+    if is_file_name(split):
+        found = f"{split} is no file that lists images, nor a split of {typed}"
+    return LimbeckError(
+        "\n".join([found, *problems.lines()]),
+        expected=f"one of {', '.join(there)}, or several joined by +",
+        hint=f"{near[0]} in its place"
+        if near
+        else "the json or list of that split beside the others, or another split",
+    )
 
 
 def is_list(split: str) -> bool:
@@ -128,7 +150,16 @@ def is_list(split: str) -> bool:
     >>> is_list("train"), is_list("train+val")
     (False, False)
     """
-    return split.lower().endswith((".txt", ".json")) and Path(split).expanduser().is_file()
+    return is_file_name(split) and Path(split).expanduser().is_file()
+
+
+def is_file_name(split: str) -> bool:
+    """Whether a split is named as a file of a list is.
+
+    >>> is_file_name("mine.txt"), is_file_name("train")
+    (True, False)
+    """
+    return split.lower().endswith((".txt", ".json"))
 
 
 def of_list(samples: Sequence[tuple[Source, Sample]], file: Path, problems: Problems) -> list[tuple[Source, Sample]]:
