@@ -26,6 +26,7 @@ from limbeck.records import Preprocess
 from limbeck.scenes.dataset import draw_boxes_dataset
 from limbeck.training.log import read_metrics
 from limbeck.training.rates import RESIDUAL_DETECTION
+from tests.commands.sure import sure_detector
 
 LITE_AT_160 = ((10, 48), (5, 100), (3, 150), (2, 160), (1, 160), (1, 160))  # cells, the small square's side
 MEAN, STD = (0.5, 0.4, 0.3), (0.3, 0.2, 0.1)
@@ -105,7 +106,7 @@ def test_weights_that_cannot_be_fetched_say_how_to_go_on(monkeypatch: pytest.Mon
         raise OSError("no route to the host")
 
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", nowhere)
-    with pytest.raises(CheckpointError, match="--no-pretrained"):
+    with pytest.raises(CheckpointError, match="--scratch"):
         student_of(starting_options("ssd300_coco"), 3)
 
 
@@ -162,12 +163,22 @@ def test_photos_that_keep_their_proportions_are_not_squeezed() -> None:
     assert isinstance(policy_of(Train(), ssd.look), SSDView)
 
 
+def _is_like_others(recipe: str) -> bool:
+    """Larger than another of its kind, or of another size of batch."""
+    return recipe == "ssd512_coco" or recipe.endswith("_b16") or any(f"_{each}_" in recipe for each in ("r34", "r50"))
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "ssd512_coco" else ()) for name in TRAIN]
+    "name", [pytest.param(name, marks=pytest.mark.slow if _is_like_others(name) else ()) for name in TRAIN]
 )
 def test_every_recipe_takes_two_steps(name: str, scenes: Path, tmp_path: Path) -> None:
     # what the published weights would add is a download
-    given: dict[str, Any] = {"pretrained": False, "backbone": "test_resnet" if name == "ssdlite" else ""}
+    dense = name.startswith(("gfl", "ld"))
+    given: dict[str, Any] = {"pretrained": False, "backbone": "test_resnet" if dense or name == "ssdlite" else ""}
+    if dense:
+        given |= {"size": 64, "scratch": True}
+    if name.startswith("ld"):
+        given |= {"teacher": str(sure_detector(tmp_path / "teacher", scenes, 1.0))}
     few = {"steps": 2, "batch": 2, "workers": 0, "save_every": 2, "log_every": 1, "track": ("none",), "device": "cpu"}
     cache = str(tmp_path / "cache")
     limbeck.train(name, data=str(scenes), split="", val="none", out=tmp_path / "run", cache=cache, **few, **given)

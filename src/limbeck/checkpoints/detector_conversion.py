@@ -13,8 +13,9 @@ from limbeck.checkpoints.weights import fit_weights
 from limbeck.classification.models import Architecture
 from limbeck.classification.names import numbered
 from limbeck.detection.coco_names import coco_names
-from limbeck.detection.detector import Look
+from limbeck.detection.detector import Detector, Look
 
+_NOTHING: Mapping[str, Any] = {}
 _CATEGORIES = 90  # of COCO, ten of them without an object
 
 
@@ -53,17 +54,18 @@ class DetectorConversion:
             return tuple(known.get(number, f"unused {number}") for number in range(1, _CATEGORIES + 1))
         return numbered(self.classes)
 
-    def build(self, source: str) -> nn.Module:
+    def build(self, source: str) -> Detector:
         """The detector with these weights."""
-        model = self._card((), {}).build()
+        model = self.card().build()
         fit_weights(model, self.weights, source)
         check_finite(model, source)
         return model
 
     def save(self, out: Path, model: nn.Module, names: Sequence[str], provenance: Mapping[str, Any]) -> None:
-        save_detector(out, model, self._card(names, provenance))
+        save_detector(out, model, self.card(names, provenance))
 
-    def _card(self, names: Sequence[str], provenance: Mapping[str, Any]) -> DetectorCard:
+    def card(self, names: Sequence[str] = (), provenance: Mapping[str, Any] = _NOTHING) -> DetectorCard:
+        """How it is built and what it finds; its own names of classes where none are given."""
         chosen = tuple(names) or self.own_names
         known = {name: number for number, name in coco_names().items()}
         of_coco = len(chosen) == len(known) and all(name in known for name in chosen)

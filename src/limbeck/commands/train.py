@@ -16,6 +16,7 @@ from limbeck.commands.train_checks import FIELDS, validate
 from limbeck.commands.train_job import TrainJob, prepare
 from limbeck.commands.train_measure import measure, tell, write_classes, write_rows
 from limbeck.commands.train_report import report
+from limbeck.commands.train_teacher import validate_teacher
 from limbeck.console import console, duration
 from limbeck.detection.coco_metric import CocoMetric
 from limbeck.detection.train_options import Train
@@ -77,6 +78,9 @@ def run(asked: Train) -> LoadedDetector:
     """Run what the options say, from the first look at the photos to the table of classes."""
     options = settled(asked)
     validate(options)
+    validate_teacher(options)
+    if options.scratch:
+        options = replace(options, pretrained=False, frozen=0, norm_eval=False)
     ranks = start_ranks(options.device, options.track, Path(options.out))
     started = time.monotonic()
     with session(ranks, options.out):
@@ -163,7 +167,9 @@ class Fitting:
             "recipe": job.options.recipe,
             "backbone": job.options.backbone or None,
             "started_from": job.options.weights or None,
+            "teacher": job.options.teacher or None,
             "images": len(job.photos),
+            "unlabeled": len(job.unlabeled) if job.unlabeled is not None else 0,
             "images_fingerprint": job.photos.fingerprint(),
             "steps": done,
             "of_steps": job.plan.steps,
@@ -180,7 +186,7 @@ class Fitting:
         if lost := read_progress(job.run).replaced:
             console.print(f"{counted(len(lost), 'photo')} could not be read any more: others took the place")
             unread = "could not be read when its turn came"
-            rows = [(job.photos.images.path(bad), job.loader.lost.get(bad, unread)) for bad in sorted(lost)]
+            rows = [(job.loader.photos.images.path(bad), job.loader.lost.get(bad, unread)) for bad in sorted(lost)]
             if job.ranks.first:
                 write_rows(job.run / "skipped.csv", ("path", "reason"), rows)
         if job.val is None:

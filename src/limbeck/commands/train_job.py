@@ -11,8 +11,11 @@ import torch
 from limbeck.checkpoints.detector_card import DetectorCard
 from limbeck.commands.train_model import begun, keep
 from limbeck.commands.train_photos import keep_photos, open_photos, told
+from limbeck.commands.train_teacher import Pupil, agree, open_teacher, terms_of
+from limbeck.commands.train_unlabeled import keep_unlabeled, looked_through
 from limbeck.console import console
 from limbeck.detection.dataset import DetectionSet
+from limbeck.detection.dense import Dense
 from limbeck.detection.detector import Detector, Look
 from limbeck.detection.loader import Loader
 from limbeck.detection.policies import POLICIES, FlipResize
@@ -20,9 +23,12 @@ from limbeck.detection.step import DetectionStep
 from limbeck.detection.train_options import Train
 from limbeck.detection.views import Policy
 from limbeck.errors import OptionError
+from limbeck.ld.step import DistilledDetectionStep
+from limbeck.ld.teacher import Teacher
 from limbeck.runs.devices import reading_workers, student_precision
 from limbeck.runs.folder import write_down
 from limbeck.ssld.job import with_one_norm
+from limbeck.step import Step
 from limbeck.tables import look_up
 from limbeck.training.plan import Plan
 from limbeck.training.ranks import Ranks
@@ -42,7 +48,8 @@ class TrainJob:
     look: Look
     loader: Loader
     plan: Plan
-    step: DetectionStep
+    step: Step
+    unlabeled: DetectionSet | None = None
 
     @property
     def run(self) -> Path:
@@ -61,12 +68,37 @@ class TrainJob:
 
 def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     """Look at the photos and the model, and make the run folder when nothing is left that cannot work."""
+    teacher = open_teacher(options, ranks.device)
     found = ranks.once(partial(open_photos, options))
     photos, val = found
     console.print(told(options, found), markup=False)
     torch.manual_seed(options.seed)
     (model, architecture, look), rates = begun(options, photos.classes)
-    loader = Loader(
+    options = replace(options, precision=student_precision(options.precision, ranks.device))
+    unlabeled = None
+    if teacher is not None:
+        ranks.once(partial(agree, teacher, Pupil(model, look, photos.classes), photos, ranks.device))
+        if options.unlabeled:
+            unlabeled = ranks.once(partial(looked_through, options, found, teacher, ranks.device))
+    shown = photos if unlabeled is None else photos.beside(unlabeled, options.cache or None)
+    loader = loader_of(options, shown, look, ranks)
+    loader.reads(0)  # a batch that these processes cannot share is told before anything is made
+    plan = plan_of(options, loader.steps_per_epoch, rates)
+    loader.steps = plan.steps
+    step = step_of(options, on_device(model, options, ranks), look, teacher, len(photos))
+    job = TrainJob(options, ranks, photos, val, architecture, look, loader, plan, step, unlabeled)
+    if ranks.first:
+        write_down(job.run, options, asked)
+        keep(job.run, job.card({}, {}), rates)
+        keep_photos(options, found)
+        if unlabeled is not None:
+            keep_unlabeled(job.run, unlabeled)
+    ranks.wait()
+    return job
+
+
+def loader_of(options: Train, photos: DetectionSet, look: Look, ranks: Ranks) -> Loader:
+    return Loader(
         photos,
         policy_of(options, look),
         batch=options.batch,
@@ -78,18 +110,16 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
         world=ranks.world,
         pinned=ranks.device.type == "cuda",
     )
-    loader.reads(0)  # a batch that these processes cannot share is told before anything is made
-    plan = plan_of(options, loader.steps_per_epoch, rates)
-    loader.steps = plan.steps
-    options = replace(options, precision=student_precision(options.precision, ranks.device))
-    step = DetectionStep(on_device(model, options, ranks), look, options.precision, options.batch)
-    job = TrainJob(options, ranks, photos, val, architecture, look, loader, plan, step)
-    if ranks.first:
-        write_down(job.run, options, asked)
-        keep(job.run, job.card({}, {}), rates)
-        keep_photos(options, found)
-    ranks.wait()
-    return job
+
+
+def step_of(options: Train, model: Detector, look: Look, teacher: Teacher | None, labelled: int) -> Step:
+    """From boxes alone, or from a teacher as well."""
+    if teacher is None:
+        return DetectionStep(model, look, options.precision, options.batch)
+    assert isinstance(model, Dense)
+    return DistilledDetectionStep(
+        model, teacher, look, options.precision, terms_of(options), labelled if options.unlabeled else None
+    )
 
 
 def policy_of(options: Train, look: Look) -> Policy:

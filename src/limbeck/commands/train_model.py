@@ -17,6 +17,7 @@ from limbeck.classification.models import Architecture, preprocess_of
 from limbeck.commands.train_checks import no_backbone_fits
 from limbeck.console import console
 from limbeck.detection.detector import Design, Detector, Look, design
+from limbeck.detection.gfl import GFL
 from limbeck.detection.train_options import Train
 from limbeck.errors import CheckpointError, OptionError, as_typed, counted
 from limbeck.files import write_atomically
@@ -50,11 +51,41 @@ def begun(options: Train, classes: Sequence[str]) -> tuple[Start, Mapping[str, f
     if goes_on(options) and file.exists():
         told = json.loads(file.read_text())
         card = DetectorCard.from_dict(told["card"])
-        return Start(card.build(), card.backbone, card.look), told["rates"]
+        return Start(as_told(card.build(), options), card.backbone, card.look), told["rates"]
+    refuse_frozen_noise(options)
     start = student_of(options, len(classes))
+    as_told(start.model, options)
     if options.weights and not goes_on(options):
         begin_with(start.model, options.weights, classes)
     return start, rates_of(start.model, options)
+
+
+def as_told(model: Detector, options: Train) -> Detector:
+    """What of the options is no weight but a way to train."""
+    features = getattr(model, "backbone", None)
+    if options.norm_eval and not isinstance(features, Features):
+        raise OptionError(
+            f"--norm-eval with {options.detector}, which has a backbone of its own",
+            expected="a detector on --backbone",
+            hint="leave --norm-eval out",
+        )
+    if isinstance(features, Features):
+        features.norms_rest = options.norm_eval
+    if isinstance(model, GFL):
+        model.weighing = replace(model.weighing, least=options.least_weight or None)
+    return model
+
+
+def refuse_frozen_noise(options: Train) -> None:
+    """Parts that do not learn must have learned."""
+    kept = [name for name, on in (("--frozen", options.frozen), ("--norm-eval", options.norm_eval)) if on]
+    known = options.pretrained or options.weights or is_checkpoint(Path(options.backbone).expanduser())
+    if kept and not known:
+        raise OptionError(
+            f"{' and '.join(kept)} with a backbone of random weights",
+            expected="a backbone that has learned",
+            hint="--backbone CHECKPOINT, or --scratch: nothing is frozen, and norms learn",
+        )
 
 
 def goes_on(options: Train) -> bool:
@@ -144,7 +175,7 @@ def built(architecture: Architecture, options: Train) -> nn.Module:
         raise CheckpointError(
             error.found,
             expected=error.expected,
-            hint="--backbone CHECKPOINT, made elsewhere by limbeck convert; or --no-pretrained, to begin from nothing",
+            hint="--backbone CHECKPOINT, made elsewhere by limbeck convert; or --scratch, to begin from nothing",
         ) from error
 
 

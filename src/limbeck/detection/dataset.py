@@ -77,7 +77,7 @@ class DetectionSet:
         elsewhere = {each.source for source in labelled for each in source.labels.samples} - used
         for source in labelled:
             problems.add_troubles(trouble for trouble in source.labels.troubles if trouble.where not in elsewhere)
-        named = classes_of(labelled, classes, problems)
+        named = classes_of(labelled, samples, classes, problems)
         gathered = _gathered(listed, Gathering(named, images, problems, masks), shown)
         if not gathered.labels:
             raise problems.error("no object is left to learn from, or to find", skippable=False)
@@ -118,6 +118,19 @@ class DetectionSet:
         """Without images that show nothing, or with a side under `least`: what the references train on."""
         some = self.columns.spans[:, 1] > self.columns.spans[:, 0]
         return self.take([index for index in np.flatnonzero(some).tolist() if min(self.images.size(index)) >= least])
+
+    def beside(self, other: "DetectionSet", cache: Source | None = None) -> "DetectionSet":
+        """These photos, then another set's with the same classes, as one; masks are left out."""
+        mine, theirs = self.columns, other.columns
+        columns = Columns(
+            np.concatenate([mine.boxes, theirs.boxes]),
+            np.concatenate([mine.labels, theirs.labels]),
+            np.concatenate([mine.crowd, theirs.crowd]),
+            np.concatenate([mine.area, theirs.area]),
+            np.concatenate([mine.spans, theirs.spans + len(mine.boxes)]),
+        )
+        images = self.images.beside(other.images, cache)
+        return replace(self, images=images, numbers=tuple(range(len(images))), columns=columns)
 
     def fingerprint(self) -> str:
         """A digest of which images these are and of all that is said of them."""

@@ -17,6 +17,7 @@ POLICIES = {
     "ssd": "limbeck.detection.policies:ssd",
     "ssd_photometric_last": "limbeck.detection.policies:ssd_photometric_last",
     "flip_resize": "limbeck.detection.policies:flip_resize",
+    "flip_multiscale": "limbeck.detection.policies:flip_multiscale",
     "resize": "limbeck.detection.policies:resize",
 }
 MEAN: Colour = (123.675, 116.28, 103.53)  # of ImageNet
@@ -112,6 +113,15 @@ def flip_resize(
 ) -> FlipResize:
     """Within a size, in proportion, and a flip; of several sizes one is drawn for each view."""
     return FlipResize((size, *others), seed=seed)
+
+
+def flip_multiscale(size: tuple[int, int] = (800, 1333), *, seed: int = 0) -> FlipResize:
+    """Within a size whose shorter side is drawn, from three fifths of it on, in proportion, and a flip.
+
+    >>> flip_multiscale().sizes
+    ((480, 1333), (800, 1333))
+    """
+    return FlipResize(((round(0.6 * size[0]), size[1]), size), spanned=True, seed=seed)
 
 
 def resize(size: tuple[int, int], *, keep_ratio: bool = False) -> FlipResize:

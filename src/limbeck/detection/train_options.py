@@ -35,6 +35,8 @@ class Train:
     """Go on without labels and images that have something wrong with them."""
     empty: bool = False
     """Learn from photos without objects too; the references leave them out."""
+    least_side: int = 0
+    """Leave out photos with a side below this."""
 
     detector: str = "ssdlite"
     """ssdlite, gfl, gfl_dcn or retinanet on --backbone; ssd300, ssd512 or ssdlite_mobilenetv2 with one of their own;
@@ -54,10 +56,40 @@ class Train:
     """Multipliers of the learning rate for parts of the backbone, the first part first; 0 freezes it."""
     frozen: int = 0
     """Parts of the backbone, from the first on, that stay as they are."""
+    norm_eval: bool = False
+    """Norms of the backbone keep the statistics that they came with."""
+    scratch: bool = False
+    """Begin from nothing where the recipe begins with published weights: nothing is frozen, norms learn."""
+
+    teacher: str = ""
+    """A detector to learn from as well (localization distillation): a run, a checkpoint, or a file that limbeck convert
+    reads; a weight of --ld-main, --ld-around, --ld-classes or --ld-features says what."""
+    teacher_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    ld_main: float = 0.0
+    """Weight of the teacher's edges at the places that own a box."""
+    ld_around: float = 0.0
+    """Weight of the teacher's edges at the places around boxes, the valuable localization region."""
+    ld_classes: float = 0.0
+    """Weight of the teacher's class scores at the places that own a box."""
+    ld_features: float = 0.0
+    """Weight of the teacher's feature maps near objects."""
+    ld_region: Literal["iof", "diou"] = "iof"
+    """What is around a box: diou, as the paper says; iof, as its authors' code computes it."""
+    ld_temperature: float = 10.0
+    ld_class_temperature: float = 2.0
+    ld_images: int = 0
+    """The batch that --ld-main and --ld-around are meant for, whose terms are sums over it (0: as large as it is)."""
+    least_weight: float = 1.0
+    """What GFL's box losses are divided by at least (0: a millionth is added instead, as localization distillation's
+    authors have it)."""
+    unlabeled: tuple[str, ...] = ()
+    """Further photos, without boxes, on which only the teacher tells."""
+    unlabeled_score: float = 0.3
+    """How sure the teacher must be of an object on those photos."""
 
     views: str = ""
-    """How photos are shown in training: ssd, ssd_photometric_last, flip_resize or resize (default: ssd where the input
-    has an exact size, flip_resize where photos keep their proportions)."""
+    """How photos are shown in training: ssd, ssd_photometric_last, flip_resize, flip_multiscale or resize (default: ssd
+    where the input has an exact size, flip_resize where photos keep their proportions)."""
     repeats: int = 1
     """Views of each photo in an epoch."""
     epochs: int = 120

@@ -121,6 +121,15 @@ class ImageSet:
         small = chosen.size == 0 or int(chosen.max()) < 2**32
         return type(self)(self.manifest, chosen.astype(np.uint32 if small else np.uint64))
 
+    def beside(self, other: Self, cache: Source | None = None) -> Self:
+        """These images, then another set's, as one; what lists them is kept in `cache`."""
+        digest = blake2b(f"{self.fingerprint()} {other.fingerprint()}".encode(), digest_size=16)
+        both = pa.Table.from_batches([self._rows, other._rows]).combine_chunks().to_batches()
+        path = Path(cache or cache_root()).absolute() / "beside" / f"{digest.hexdigest()}.arrow"
+        skipped = [*manifests.read_skipped(self.manifest), *manifests.read_skipped(other.manifest)]
+        manifests.write(path, both[0], skipped)
+        return type(self)(path)
+
     def fingerprint(self) -> str:
         """A digest of which images these are, and in which order."""
         digest = blake2b(digest_size=16)
@@ -144,12 +153,15 @@ class ImageSet:
 
     def save(self, path: Source) -> None:
         """This set as a manifest of its own, with its skipped files beside it, wherever the run wants to keep it."""
-        images = self._table if self._indices is None else self._table.take(pa.array(self._indices))
-        manifests.write(Path(path), images, manifests.read_skipped(self.manifest))
+        manifests.write(Path(path), self._rows, manifests.read_skipped(self.manifest))
 
     @cached_property
     def _table(self) -> pa.RecordBatch:
         return manifests.open_manifest(self.manifest)
+
+    @property
+    def _rows(self) -> pa.RecordBatch:
+        return self._table if self._indices is None else self._table.take(pa.array(self._indices))
 
     @cached_property
     def _all_keys(self) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def on_objects(apart: Tensor, weight: Tensor) -> Tensor:
-    """How far the sides are `apart`, summed over them, at the places that own a box, each by its weight: both [B, N]."""
+    """How far the sides are `apart`, summed over them, at the places that own a box, by their weight: both [B, N]."""
     return (apart * weight).sum() / (_SIDES + _EPS)
 
 
