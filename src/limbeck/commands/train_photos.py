@@ -44,7 +44,7 @@ def open_photos(options: Train) -> Photos:
     except LimbeckError as error:
         raise _with_those_of_val(error, options) from error
     val = _measured(options, train.classes)
-    return Photos(train if options.empty else train.filled(), val)
+    return Photos(train if options.empty else train.filled(options.least_side), val)
 
 
 def keep_photos(options: Train, photos: Photos) -> None:
