@@ -1,11 +1,12 @@
 """Files that are whole or not there."""
 
 import errno
+import json
 import os
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import count
@@ -69,6 +70,30 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
             content(stream)
         else:
             stream.write(content)
+
+
+class JsonList:
+    """A json list that is written as its rows come, a row a line.
+
+    >>> told = JsonList(lambda text: print(text, end=""))
+    >>> told.add([{"score": 0.5}])
+    [
+    {"score": 0.5}
+    >>> told.end()
+    <BLANKLINE>
+    ]
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write, self._lead = write, "["
+
+    def add(self, rows: Iterable[object]) -> None:
+        for row in rows:
+            self._write(f"{self._lead}\n{json.dumps(row, allow_nan=False)}")
+            self._lead = ","
+
+    def end(self) -> None:
+        self._write("[]\n" if self._lead == "[" else "\n]\n")
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def test_what_cannot_be_written_is_told(
     place = places(tmp_path)[where]
     given: dict[str, Any] = {option: str(place), "device": "cpu", "score": 0.0}
     with pytest.raises(OptionError) as caught:
-        predict_detector(detector, (str(photo),), **given)
+        predict_detector(detector, (str(photo),), print, **given)
     check(caught, f"--{option}", place)
     assert "xxx.png: " not in capsys.readouterr().out  # nothing was predicted for nothing
     assert (tmp_path / "file").read_text() == "mine"
@@ -59,7 +59,7 @@ def test_what_cannot_be_written_is_told(
 
 def test_a_folder_is_no_file_for_results(detector: Path, photo: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
-        predict_detector(detector, (str(photo),), results=str(tmp_path), device="cpu")
+        predict_detector(detector, (str(photo),), print, results=str(tmp_path), device="cpu")
     check(caught, "--results", tmp_path)
 
 

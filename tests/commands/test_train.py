@@ -1,9 +1,12 @@
 """limbeck train, evaluate and predict with a detector: through the command line on small drawn scenes."""
 
 import csv
+import gc
 import json
 import re
 import shutil
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,15 +167,76 @@ def test_predict_draws_and_tells(whole: Path, scenes: Path, tmp_path: Path, caps
     bad.write_text("no photo")
     given = ["predict", str(whole), str(scenes / "images"), str(bad), "--json", "--score", "0.0", "--device", "cpu"]
     main([*given, "--pictures", str(tmp_path / "drawn"), "--results", str(tmp_path / "r.json")])
-    told = json.loads(capsys.readouterr().out)
-    assert len(told) == 25
-    assert set(told[0]["objects"][0]) == {"class", "score", "box"}
-    assert told[-1]["path"].endswith("bad.jpg")
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told == json.loads((tmp_path / "r.json").read_text())
+    assert set(told[0]) == {"image_id", "category_id", "bbox", "score"}
+    assert len({row["image_id"] for row in told}) == 24
+    assert len(out.splitlines()) == len(told) + 2, "a box a line, between brackets"
+    assert f"skipped {bad}: " in err
+    assert "on 24 photos" in err
     pictures = sorted((tmp_path / "drawn").glob("*.jpg"))
     assert len(pictures) == 24
     with Image.open(pictures[0]) as picture:
         assert picture.size == (64, 64)
-    assert json.loads((tmp_path / "r.json").read_text())
+    assert not list(tmp_path.glob(".*")), "the file of results is whole, and nothing lies beside it"
+
+
+def test_predict_tells_what_is_nearest(
+    whole: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = str(sorted((scenes / "images").glob("*.jpg"))[0])
+    every = limbeck.load(whole).predict(photo, score=0.0)[0]
+    best = float(every.scores[0])
+    line = ["predict", str(whole), photo, "--device", "cpu"]
+    main([*line, "--score", "0.5"])
+    nearest = f"the best is {every.names[0]} with {int(best * 1000) / 1000:g}"
+    assert f"{photo}: nothing with a score of 0.5; {nearest}\n" in capsys.readouterr().out
+    main([*line, "--score", "0"])
+    head = capsys.readouterr().out.removeprefix(f"{photo}: ").split(":")[0]
+    assert head == ", ".join(f"{count} {name}" for name, count in every.counts.items())
+    main([*line, "--score", "1", "--json", "--results", str(tmp_path / "r.json")])
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "r.json").read_text()) == []
+
+
+def test_predict_keeps_nothing_of_the_photos_that_it_has_told(
+    whole: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are in the file before the last photo is seen, and what was found on a photo is let go."""
+    held: list[weakref.ref[Any]] = []
+    written: list[int] = []
+    ask = predict_detector.asked
+
+    def asked(*given: Any) -> Iterator[Any]:
+        for number, seen in ask(*given):
+            held.append(weakref.ref(seen))
+            written.append(sum(file.stat().st_size for file in tmp_path.glob(".r.json*")))
+            yield number, seen
+            del seen
+
+    monkeypatch.setattr(predict_detector, "asked", asked)
+    given = ["--score", "0", "--device", "cpu", "--results", str(tmp_path / "r.json")]
+    main(["predict", str(whole), *[str(scenes / "images")] * 3, *given])
+    assert written[-1] > 0
+    assert (tmp_path / "r.json").stat().st_size > written[-1]
+    gc.collect()
+    assert not any(seen() is not None for seen in held)
+
+
+def test_a_prediction_that_is_stopped_leaves_the_results_as_they_were(
+    whole: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "r.json"
+    file.write_text("before")
+
+    def stopped(seen: Any, score: float) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_detector, "line", stopped)
+    with pytest.raises(SystemExit):
+        main(["predict", str(whole), str(scenes / "images"), "--device", "cpu", "--results", str(file)])
+    assert file.read_text() == "before"
+    assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
 
 
 def test_predict_reads_whatever_holds_photos(

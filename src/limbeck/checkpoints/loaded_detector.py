@@ -1,7 +1,8 @@
 """A detector of a checkpoint, ready to answer."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,12 +17,12 @@ from limbeck.detection.detector import Detector, Look
 from limbeck.detection.loader import DetectionBatch, collated
 from limbeck.detection.step import found_by
 from limbeck.detection.views import View
-from limbeck.errors import ImagesError, OptionError
+from limbeck.errors import ImagesError, OptionError, counted
 from limbeck.images.decode import Unreadable
 from limbeck.records import Detections, Skipped, Target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Seen:
     """What was found on one image, the surest first; boxes in the pixels of the image."""
 
@@ -36,8 +37,27 @@ class Seen:
         """The class of each box."""
         return tuple(self.classes[label] for label in self.labels.tolist())
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many boxes there are of each class that there is, the most first."""
+        return dict(Counter(self.names).most_common())
+
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+        return f"<Seen {self.name}: {counted(len(self), 'box', 'boxes')}{told and f' ({told})'}>"
+
+    def above(self, score: float) -> "Seen":
+        """The boxes of at least this score.
+
+        >>> boxes, labels = torch.zeros(2, 4), torch.tensor([0, 0])
+        >>> Seen("cats.jpg", boxes, torch.tensor([0.9, 0.2]), labels, ("cat",)).above(0.5)
+        <Seen cats.jpg: 1 box (1 cat)>
+        """
+        sure = self.scores >= score
+        return replace(self, boxes=self.boxes[sure], scores=self.scores[sure], labels=self.labels[sure])
 
     @property
     def detections(self) -> Detections:
@@ -115,8 +135,7 @@ class LoadedDetector:
     def _told(self, names: list[str], views: list[View], score: float) -> Iterator[Seen]:
         found = Found(*(column.cpu() for column in self.find(self.preprocess(views))))
         for name, each in zip(names, found.detections(), strict=True):
-            sure = each.scores >= score
-            yield Seen(name, each.boxes[sure], each.scores[sure], each.labels[sure], self.classes)
+            yield Seen(name, each.boxes, each.scores, each.labels, self.classes).above(score)
 
 
 def load_detector(path: str | Path, *, device: str = "cpu") -> LoadedDetector:

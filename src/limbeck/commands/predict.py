@@ -1,11 +1,11 @@
 """limbeck predict: the top answers of a run to some photos."""
 
-import json as json_module
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import Tensor
 from tyro.conf import Positional, arg
@@ -17,6 +17,7 @@ from limbeck.commands.photo_listing import Listing, aside, listed
 from limbeck.commands.predict_detector import predict_detector
 from limbeck.console import console, errors, progress
 from limbeck.errors import ImagesError
+from limbeck.files import JsonList
 from limbeck.images.reader import evaluation_batches
 from limbeck.records import Skipped
 from limbeck.runs.devices import reading_workers
@@ -34,7 +35,8 @@ class Predict:
     files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE...")]
     """Photos, folders of them, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     json: bool = False
-    """Print JSON instead of lines: {file, answers} for a photo, then {path, error} for what cannot be read."""
+    """Print JSON instead of lines: {file, answers} for a photo, then {path, error} for what cannot be read; of a
+    detector a row for each box, as in --results."""
     top: int = 5
     """Answers for each photo."""
     score: float = 0.3
@@ -42,7 +44,7 @@ class Predict:
     pictures: str = ""
     """For a detector: a folder for the photos with boxes drawn on them."""
     results: str = ""
-    """For a detector: a file for the boxes in COCO's result form, image_id being the file's name."""
+    """For a detector: a file for the boxes in COCO's result form, a box a line, image_id being the file's name."""
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
 
@@ -65,19 +67,19 @@ def predict(
     named = tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
     shown = {"score": score, "pictures": str(pictures), "results": str(results)}
     options = Predict(str(path), named, json=json, top=top, device=device, **shown)  # type: ignore[arg-type]
-    predictions, skipped = answer(options)
-    if not predictions:
+    predictions: list[Any] = []
+    answered, skipped = answer(options, predictions.append)
+    if not answered:
         raise nothing_read(options, skipped)
     return predictions
 
 
-def run(options: Predict) -> list[Prediction] | list[Seen]:
-    predictions, skipped = answer(options)
-    if not predictions:
+def run(options: Predict) -> None:
+    answered, skipped = answer(options, lambda told: None)
+    if not answered:
         errors.print("error: ", style="bold red", end="")
         errors.print(str(nothing_read(options, skipped)), markup=False)
         sys.exit(1)
-    return predictions
 
 
 def nothing_read(options: Predict, skipped: Sequence[Skipped]) -> ImagesError:
@@ -89,8 +91,8 @@ def nothing_read(options: Predict, skipped: Sequence[Skipped]) -> ImagesError:
     )
 
 
-def answer(options: Predict) -> tuple[list[Prediction] | list[Seen], list[Skipped]]:
-    """Print the answers as they come; those that could not be read are told with the reason, and stop nothing."""
+def answer(options: Predict, take: Callable[[Any], object]) -> tuple[int, list[Skipped]]:
+    """Print and hand on the answers as they come; what could not be read is told with the reason, and stops nothing."""
     if not options.files:
         raise ImagesError(
             "no photos are named",
@@ -101,33 +103,37 @@ def answer(options: Predict) -> tuple[list[Prediction] | list[Seen], list[Skippe
         return predict_detector(
             options.run,
             options.files,
+            take,
             json=options.json,
             score=options.score,
             pictures=options.pictures,
             results=options.results,
             device=options.device,
         )
-    predictions: list[Prediction] = []
+    answered = 0
     with aside(options.json) as output:
         loaded = load(options.run, device=options.device)
         listing, skipped = listed(options.files)
+        entries = JsonList(partial(output.out, highlight=False, end=""))
         for told in asked(loaded, listing, options.top):
             if isinstance(told, Skipped):
                 skipped.append(told)
                 continue
-            predictions.append(told)
-            if not options.json:
+            answered += 1
+            take(told)
+            if options.json:
+                entries.add([told.to_dict()])
+            else:
                 output.print(_line(told), markup=False, emoji=False)
         for each in skipped:
             errors.print(f"skipped {each.path}: {each.reason}", markup=False, emoji=False)
         if options.json:
-            entries = [each.to_dict() for each in predictions]
-            unread = [{"path": each.path, "error": each.reason} for each in skipped]
-            output.out(json_module.dumps(entries + unread, indent=2), highlight=False)
-    if predictions:  # beside the JSON, not in it
+            entries.add({"path": each.path, "error": each.reason} for each in skipped)
+            entries.end()
+    if answered:  # beside the JSON, not in it
         hint = f"next: limbeck evaluate {options.run} --images FOLDER"
         (errors if options.json else console).print(hint, markup=False)
-    return predictions, skipped
+    return answered, skipped
 
 
 def asked(loaded: Loaded, listing: Listing, top: int) -> Iterator[Prediction | Skipped]:

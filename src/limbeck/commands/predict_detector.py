@@ -1,9 +1,12 @@
 """limbeck predict, of a detector: boxes on photos, as lines, as JSON, and drawn."""
 
 import io
-import json as json_module
+import math
 import shlex
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +18,9 @@ from limbeck.commands.photo_listing import Listing, aside, listed
 from limbeck.commands.train_measure import answered
 from limbeck.console import console, errors, progress
 from limbeck.detection.loader import photo_batches
-from limbeck.detection.results import category_ids, results_json, write_results
+from limbeck.detection.results import category_ids, results_json
 from limbeck.errors import OptionError
-from limbeck.files import check_file, write_atomically, writing
+from limbeck.files import JsonList, check_file, replacing, write_atomically, writing
 from limbeck.images.decode import Unreadable, decode
 from limbeck.records import Skipped
 from limbeck.report.detections_pictures import Marked, drawn
@@ -32,48 +35,71 @@ _FEW = 128  # fewer are read sooner than a worker starts
 def predict_detector(
     path: str | Path,
     files: tuple[str, ...],
+    take: Callable[[Seen], object],
     *,
     json: bool = False,
     score: float = 0.3,
     pictures: str = "",
     results: str = "",
     device: str = "auto",
-) -> tuple[list[Seen], list[Skipped]]:
-    """What a detector finds on photos with this score or more, printed as it comes; unreadable ones are told."""
+) -> tuple[int, list[Skipped]]:
+    """What a detector finds on photos with this score or more, printed and handed on as it comes; nothing is kept.
+
+    How many photos were answered, and those that were not.
+    """
     check_range(score)
     folder = Path(pictures).expanduser() if pictures else None
     rows_file = Path(results).expanduser() if results else None
-    seen: list[Seen] = []
-    with aside(json) as output:
+    answered, counts = 0, Counter[str]()
+    with aside(json) as output, ExitStack() as stack:
         loaded = load_detector(path, device=device)
+        ids = category_ids(loaded.card.ids)
         listing, skipped = listed(files)
         _check_places(folder, rows_file)
-        for number, told in asked(loaded, listing, score):
+        lists = [JsonList(partial(output.out, highlight=False, end=""))] if json else []
+        lists += [stack.enter_context(_results(rows_file))] if rows_file else []
+        for number, told in asked(loaded, listing):
             if isinstance(told, Skipped):
                 skipped.append(told)
                 continue
-            seen.append(told)
-            if folder is not None and (lost := draw(folder, told, listing, number, taken=len(seen))):
+            sure = told.above(score)
+            answered += 1
+            counts.update(sure.counts)
+            take(sure)
+            if folder is not None and (lost := draw(folder, sure, listing, number, taken=answered)):
                 skipped.append(lost)
+            for rows in lists:
+                rows.add(results_json(sure.name, sure.detections, ids))
             if not json:
-                output.print(_line(told), markup=False, emoji=False)
+                output.print(line(told, score), markup=False, emoji=False)
         for lost in skipped:
             errors.print(f"skipped {lost.path}: {lost.reason}", markup=False, emoji=False)
-        if json:
-            entries = [each.to_dict() for each in seen]
-            unread = [{"path": lost.path, "error": lost.reason} for lost in skipped]
-            output.out(json_module.dumps(entries + unread, indent=2), highlight=False)
-    if rows_file is not None:
-        ids = category_ids(loaded.card.ids)
-        rows = (row for each in seen for row in results_json(each.name, each.detections, ids))
-        with writing("--results", rows_file):
-            write_results(rows_file, rows)
-    if seen:
-        _told(loaded, path, results, folder, json)
-    return seen, skipped
+        for rows in lists:
+            rows.end()
+    if answered:
+        where = [f"detections in {results}"] if results else []
+        where += [f"pictures in {folder}"] if folder is not None else []
+        total = [f"in all {_told(counts)} on {answered:,} photos"] if answered > 1 and counts else []
+        for text in [*total, *where, f"next: limbeck evaluate {shlex.quote(str(path))} --data LABELLED"]:
+            (errors if json else console).print(text, markup=False)
+    return answered, skipped
 
 
-def asked(loaded: LoadedDetector, listing: Listing, score: float) -> Iterator[tuple[int, Seen | Skipped]]:
+@contextmanager
+def _results(file: Path) -> Iterator[JsonList]:
+    """The list that becomes the file of --results when all of it is written."""
+    with replacing(file) as temporary, temporary.open("w", encoding="utf-8") as stream:
+
+        def write(text: str) -> None:
+            with writing("--results", file):
+                stream.write(text)
+
+        yield JsonList(write)
+        with writing("--results", file):
+            stream.flush()
+
+
+def asked(loaded: LoadedDetector, listing: Listing) -> Iterator[tuple[int, Seen | Skipped]]:
     """What is found on each photo of a listing, read by several processes where there are many."""
     workers = reading_workers(-1, 1) if len(listing) > _FEW else 0
     portions = Portions("the detector", "--device cpu")
@@ -82,9 +108,7 @@ def asked(loaded: LoadedDetector, listing: Listing, score: float) -> Iterator[tu
             if batch is not None:
                 found = answered(loaded.model, loaded.look, "float32", batch.to(loaded.device), portions)
                 for index, each in zip(batch.indices.tolist(), found.detections(), strict=True):
-                    sure = each.scores >= score
-                    boxes, scores, labels = each.boxes[sure], each.scores[sure], each.labels[sure]
-                    yield index, Seen(listing.names[index], boxes, scores, labels, loaded.classes)
+                    yield index, Seen(listing.names[index], each.boxes, each.scores, each.labels, loaded.classes)
             for index, reason in failed.items():
                 yield index, Skipped(listing.names[index], reason)
             advance((0 if batch is None else len(batch)) + len(failed))
@@ -102,14 +126,6 @@ def _check_places(folder: Path | None, rows_file: Path | None) -> None:
         check_file("--pictures", folder / "picture.jpg")
     if rows_file is not None:
         check_file("--results", rows_file)
-
-
-def _told(loaded: LoadedDetector, path: str | Path, results: str, folder: Path | None, json: bool) -> None:
-    where = [f"detections in {results}"] if results else []
-    where += [f"pictures in {folder}"] if folder is not None else []
-    aside_of = errors if json else console
-    for line in [*where, f"next: limbeck evaluate {shlex.quote(str(path))} --data LABELLED"]:
-        aside_of.print(line, markup=False)
 
 
 def draw(folder: Path, seen: Seen, listing: Listing, number: int, *, taken: int) -> Skipped | None:
@@ -140,7 +156,26 @@ def picture(photo: Tensor, seen: Seen) -> Image.Image:
     return drawn(image, [Marked(box, label, f"{seen.classes[label]} {score:.2f}") for box, score, label in rows])
 
 
-def _line(seen: Seen) -> str:
-    rows = zip(seen.names, seen.scores.tolist(), seen.boxes.round().int().tolist(), strict=True)
-    told = [f"{name} {score:.0%} at {box[0]},{box[1]},{box[2]},{box[3]}" for name, score, box in rows]
-    return f"{seen.name}: " + (", ".join(told) if told else "nothing")
+def line(seen: Seen, score: float) -> str:
+    """What is said of a photo: its boxes of this score, or what is nearest to it.
+
+    >>> import torch
+    >>> boxes, labels = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 2), torch.tensor([0, 0])
+    >>> seen = Seen("a.jpg", boxes, torch.tensor([0.9, 0.2]), labels, ("cat",))
+    >>> print(line(seen, 0.5), line(seen, 0.1), line(seen, 0.95), sep="\\n")
+    a.jpg: cat 90% at 1,2,3,4
+    a.jpg: 2 cat: cat 90% at 1,2,3,4, cat 20% at 1,2,3,4
+    a.jpg: nothing with a score of 0.95; the best is cat with 0.899
+    """
+    sure = seen.above(score)
+    if not len(sure):
+        best = f"{seen.names[0]} with {math.floor(float(seen.scores[0]) * 1000) / 1000:g}" if len(seen) else ""
+        return f"{seen.name}: nothing" + (f" with a score of {score:g}; the best is {best}" if best else "")
+    head = f"{_told(sure.counts)}: " if len(sure) > 1 else ""
+    rows = zip(sure.names, sure.scores.tolist(), sure.boxes.round().int().tolist(), strict=True)
+    told = [f"{name} {share:.0%} at {box[0]},{box[1]},{box[2]},{box[3]}" for name, share, box in rows]
+    return f"{seen.name}: {head}{', '.join(told)}"
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())

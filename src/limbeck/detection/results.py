@@ -1,13 +1,12 @@
 """Detections in COCO's result form, which every evaluation tool of the field reads."""
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from limbeck.detection.rle import packed_all
-from limbeck.files import write_atomically
+from limbeck.files import JsonList, write_atomically
 from limbeck.records import Detections
 
 
@@ -53,15 +52,13 @@ def write_results(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "results.json"
     >>> write_results(file, iter([{"image_id": 1, "score": 0.5}, {"image_id": 2, "score": 0.25}]))
-    >>> len(json.loads(file.read_text()))
+    >>> file.read_text().count("image_id")
     2
     """
 
     def stream(file: BinaryIO) -> None:
-        lead = b"["
-        for row in rows:
-            file.write(lead + b"\n" + json.dumps(row, allow_nan=False).encode())
-            lead = b","
-        file.write(b"[]\n" if lead == b"[" else b"\n]\n")
+        told = JsonList(lambda text: file.write(text.encode()))
+        told.add(rows)
+        told.end()
 
     write_atomically(path, stream)
