@@ -61,10 +61,12 @@ COMMANDS = {
     "evaluate": Command(
         "limbeck.commands.evaluate:Evaluate",
         "limbeck.commands.evaluate:run",
-        "top-1 and top-5 on class folders, or agreement with the teacher",
+        "top-1 on class folders or agreement with the teacher; of a detector AP, class by class",
     ),
     "predict": Command(
-        "limbeck.commands.predict:Predict", "limbeck.commands.predict:run", "a student's top answers to photos"
+        "limbeck.commands.predict:Predict",
+        "limbeck.commands.predict:run",
+        "what a run sees in photos: a student's top answers, or a detector's boxes",
     ),
     "doctor": Command(
         "limbeck.commands.doctor:Doctor",
@@ -97,7 +99,9 @@ COMMANDS = {
         "limbeck.commands.models:Models", "limbeck.commands.models:run", "students by name, with parameters and MACs"
     ),
     "demo": Command(
-        "limbeck.commands.demo:Demo", "limbeck.commands.demo:run", "the whole job on drawn photos, in five minutes"
+        "limbeck.commands.demo:Demo",
+        "limbeck.commands.demo:run",
+        "the whole job on drawn photos, in five minutes; with --detect that of a detector",
     ),
 }
 HELP = ("-h", "--help")

@@ -87,6 +87,13 @@ def test_a_recipe_counts_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> 
     assert given[2] == replace(training("ssdlite"), batch=4)
 
 
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "demo"])
+def test_help_says_where_detectors_are_served(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "detector" in cli.COMMANDS[verb].about
+    assert ended([verb, "--help"]) == 0
+    assert capsys.readouterr().out.count("etector") > 1
+
+
 def test_an_unknown_verb_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(["distil"]) == 2
     told = capsys.readouterr().err

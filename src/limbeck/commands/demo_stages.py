@@ -30,7 +30,7 @@ class Demo:
     out: str = "demo"
     """Where everything goes."""
     detect: bool = False
-    """Put the student under a detector, and see what that gains over a detector from scratch."""
+    """Train a detector (SSDLite) on that student as well, and one from scratch: what does it gain?"""
     resume: bool = False
     """Go on with the demo in --out: what it has finished is kept, by whichever of the two demos."""
     seed: int = 0

@@ -34,9 +34,9 @@ class Evaluate:
     """Top-1 and top-5 on class folders, else agreement with the run's teacher; of a detector COCO's numbers."""
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    """A run, or a checkpoint folder."""
+    """A run or a checkpoint folder, of a classifier or a detector."""
     images: tuple[str, ...] = ()
-    """Photos: folders (one a class, for top-1), files, lists, archives."""
+    """For a classifier: photos, as folders (one a class, for top-1), files, lists, archives."""
     data: tuple[str, ...] = ()
     """For a detector: photos with boxes, as COCO json, Pascal VOC xml or YOLO txt."""
     split: str = ""
@@ -54,7 +54,7 @@ class Evaluate:
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
     teacher: str = ""
-    """Whom to agree with (default: the run's own teacher, where there are no labels)."""
+    """For a classifier: whom to agree with (default: the run's own teacher, where there are no labels)."""
     teacher_weights: str = ""
     """Weights of that teacher."""
 

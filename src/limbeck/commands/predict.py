@@ -31,14 +31,14 @@ class Predict:
     """What a run or checkpoint sees in photos; the exit status is 1 when none of them can be read."""
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    """A run, or a checkpoint folder."""
+    """A run or a checkpoint folder, of a classifier or a detector."""
     files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE...")]
     """Photos, folders of them, .txt lists, .zip/.tar/.tar.gz archives, globs, URLs, or a manifest."""
     json: bool = False
     """Print JSON instead of lines: {file, answers} for a photo, then {path, error} for what cannot be read; of a
     detector a row for each box, as in --results."""
     top: int = 5
-    """Answers for each photo."""
+    """For a classifier: answers for each photo."""
     score: float = 0.3
     """For a detector: boxes of at least this score."""
     pictures: str = ""
