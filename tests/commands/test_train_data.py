@@ -216,12 +216,53 @@ def test_classes_that_a_checkpoint_does_not_know(
     line = ["evaluate", str(learned), "--data", str(source), "--device", "cpu", "--workers", "0"]
     found, _, hint = parts(told(line, capsys))
     assert "1 class that the model does not know" in found
-    assert "Cats (10 objects), the nearest that it knows is cat" in found
+    assert "Cats (10 objects, first in " in found
+    assert "instances.json), the nearest that it knows is cat" in found
     assert "--skip-bad" in hint
     main([*line, "--skip-bad"])
     assert "left out: 1 class that the model does not know" in capsys.readouterr().out
     main(words(source, tmp_path / "run", "--weights", str(learned)))
     assert f"{learned} does not know Cats; the nearest that it knows is cat" in capsys.readouterr().out
+
+
+def lists(source: Path, train: range, val: range) -> Path:
+    for name, numbers in (("train", train), ("val", val)):
+        (source / "ImageSets" / "Main" / f"{name}.txt").write_text("".join(f"{number}\n" for number in numbers))
+    return source
+
+
+def measured(source: Path, run: Path, *more: str) -> list[str]:
+    """The words of a training that learns from train, and is measured on val."""
+    line = words(source, run, *more)
+    line[line.index("--split") + 1] = "train"
+    del line[line.index("--val") : line.index("--val") + 2]
+    return line
+
+
+def test_a_class_that_is_misspelt_where_it_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = lists(voc(tmp_path / "set"), range(12), range(12, 20))
+    wrong = source / "Annotations" / "15.xml"
+    wrong.write_text(wrong.read_text().replace("dog", "dgo"))
+    found, _, hint = parts(told(measured(source, tmp_path / "run"), capsys))
+    assert "1 class that the model does not know" in found
+    assert f"dgo (1 object, first in {wrong}), the nearest that it knows is dog" in found
+    assert "--skip-bad" in hint
+    assert not (tmp_path / "run").exists()
+    main(measured(source, tmp_path / "run", "--skip-bad"))
+    assert "to measure on: left out: 1 class that the model does not know" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "student" / "card.json").read_text())["classes"] == ["cat", "dog"]
+
+
+def test_a_class_of_the_list_that_is_only_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = coco(tmp_path / "set")
+    labels = source / "annotations" / "instances.json"
+    for name, keeps in (("train", lambda each: each["category_id"] == 1), ("val", lambda each: each["id"] < 5)):
+        content = coco_content()
+        content["annotations"] = list(filter(keeps, content["annotations"]))
+        labels.with_name(f"instances_{name}.json").write_text(json.dumps(content))
+    labels.unlink()
+    main(measured(source, tmp_path / "run"))
+    assert "measured, and never learned from: dog (2 objects)\n" in capsys.readouterr().out
 
 
 def test_classes_of_another_model_are_its_own_in_its_order(learned: Path, tmp_path: Path) -> None:

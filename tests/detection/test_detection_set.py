@@ -333,7 +333,8 @@ def test_names_that_the_checkpoint_does_not_know(tmp_path: Path) -> None:
     root = coco(tmp_path / "set")
     message = told(root, classes=["Cat", "dog", "cow"])
     assert "1 class that the model does not know" in message
-    assert "cat (10 objects), the nearest that it knows is Cat" in message
+    assert "cat (10 objects, first in " in message
+    assert "instances.json), the nearest that it knows is Cat" in message
     photos = opened(root, classes=["Cat", "dog", "cow"], skip_bad=True)
     assert (photos.classes, photos.ids) == (("Cat", "dog", "cow"), (-1, 2, -1))
     assert set(photos.columns.labels.tolist()) == {1}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.checkpoints.detector_card import read_detector_card
 from limbeck.detection.dataset import DetectionSet
@@ -15,6 +16,7 @@ from limbeck.runs.devices import reading_workers
 from limbeck.ssld.opening import refuse_moved
 
 _LEARNED, _MEASURED = "manifest", "val"
+_NAMED = 6
 
 
 class Photos(NamedTuple):
@@ -121,6 +123,7 @@ def told(options: Train, photos: Photos) -> str:
     lines += [f"to measure on: {note}" for note in (val.notes if val is not None else ()) if note not in train.notes]
     if val is not None and (seen := _in_both(train, val)):
         lines.append(f"{seen:,} of the photos to measure on are learned from too")
+    lines += _never_learned(train, val) if val is not None else []
     if options.weights and not options.resume:
         lines += _unlike(tuple(read_detector_card(options.weights).classes), train.classes, options.weights)
     return "\n".join(lines)
@@ -129,6 +132,23 @@ def told(options: Train, photos: Photos) -> str:
 def _in_both(train: DetectionSet, val: DetectionSet) -> int:
     one, other = (np.ascontiguousarray(each.images.keys).view("V16")[:, 0] for each in (train, val))
     return int(np.isin(other, one).sum())
+
+
+def _never_learned(train: DetectionSet, val: DetectionSet) -> list[str]:
+    """Classes that are measured and of which nothing is shown: those of a list that has more than the photos."""
+    learned, measured = _objects(train), _objects(val)
+    lost = [number for number, count in enumerate(measured) if count and not learned[number]]
+    names = [f"{train.classes[number]} ({counted(int(measured[number]), 'object')})" for number in lost]
+    beyond = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return [f"measured, and never learned from: {', '.join(names[:_NAMED])}{beyond}"] if names else []
+
+
+def _objects(photos: DetectionSet) -> NDArray[np.int64]:
+    """How many objects of each class are on the photos."""
+    columns, shown = photos.columns, np.zeros(len(photos.columns.labels) + 1, np.int64)
+    np.add.at(shown, columns.spans[:, 0], 1)
+    np.add.at(shown, columns.spans[:, 1], -1)
+    return np.bincount(columns.labels[shown.cumsum()[:-1] > 0], minlength=len(photos.classes))
 
 
 def _unlike(known: tuple[str, ...], classes: tuple[str, ...], weights: str) -> list[str]:

@@ -3,14 +3,14 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.datasets.flaws import Placed, in_pixels, is_flat, is_outside, other_units, outline_flaw, sticks_out
-from limbeck.datasets.records import Box, Labels, Thing
+from limbeck.datasets.records import Box, Labels, Sample, Thing
 from limbeck.datasets.rle import mask_of
 from limbeck.detection.masks import Outlines
 from limbeck.detection.problems import Problems
@@ -42,34 +42,46 @@ class Classes:
     ids: tuple[int, ...]
 
 
-def classes_of(sources: Sequence[Source], wanted: Sequence[str] | None, problems: Problems) -> Classes:
-    """The classes of all sources, those of a checkpoint where they are `wanted`; ids with gaps close up."""
-    used: Counter[tuple[str, int | None]] = Counter(
-        (thing.label, thing.number) for each in sources for sample in each.labels.samples for thing in sample.things
-    )
+def classes_of(
+    sources: Sequence[Source],
+    samples: Sequence[tuple[Source, Sample]],
+    wanted: Sequence[str] | None,
+    problems: Problems,
+) -> Classes:
+    """The classes of all sources, those of a checkpoint where they are `wanted`; ids with gaps close up.
+
+    Where nothing declares classes they are those of the samples: what only another split has cannot be learned.
+    """
+    used = Counter((thing.label, thing.number) for source in sources for thing in _things(source.labels.samples))
     names: dict[str, int] = {}
     for source in sources:
-        for number, name in _declared(source.labels):
+        own = [sample for owner, sample in samples if owner is source]
+        for number, name in _declared(source.labels, own):
             if name not in names or used[name, number] > used[name, names[name]]:
                 names[name] = number
     if wanted is None:
         return Classes(tuple(names), tuple(names.values()))
+    here = Counter(thing.label for thing in _things(sample for _, sample in samples))
     for name in sorted(name for name in names if name not in wanted):
-        count = sum(times for (label, _), times in used.items() if label == name)
-        near = nearest(name, wanted, 1)
-        if count:
+        if here[name]:
+            near = nearest(name, wanted, 1)
             meant = f", the nearest that it knows is {near[0]}" if near else ""
-            problems.add("other-class-names", f"{name} ({counted(count, 'object')}){meant}")
+            first = next(each.source for _, each in samples if any(thing.label == name for thing in each.things))
+            problems.add("other-class-names", f"{name} ({counted(here[name], 'object')}, first in {first}){meant}")
     return Classes(tuple(wanted), tuple(names.get(name, -1) for name in wanted))
 
 
-def _declared(labels: Labels) -> list[tuple[int, str]]:
+def _declared(labels: Labels, samples: Sequence[Sample]) -> list[tuple[int, str]]:
     """Ids and names as the format declares them; where it does not, the names in use."""
     if labels.classes:
         return sorted(labels.classes.items())
-    used = {thing.label for sample in labels.samples for thing in sample.things if thing.label}
+    used = {thing.label for thing in _things(samples) if thing.label}
     listed = list(labels.names) if len(used - set(labels.names)) * 2 <= len(used) else []
     return list(enumerate([*listed, *sorted(used - set(listed))]))
+
+
+def _things(samples: Iterable[Sample]) -> Iterator[Thing]:
+    return (thing for sample in samples for thing in sample.things)
 
 
 @dataclass

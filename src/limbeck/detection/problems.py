@@ -23,7 +23,7 @@ KINDS = {
     "boxes-outside": ("box", "boxes", "{} outside of the image", "see whether the labels belong to this image"),
     "unknown-class-ids": ("object", "", "{} of a class that is not listed", "name the classes, or correct the ids"),
     "other-class-names": (
-        "class", "classes", "{} that the model does not know", "rename them, or train a model with these classes"),
+        "class", "classes", "{} that the model does not know", "rename them, or train with photos of them"),
     "broken-outlines": ("mask", "", "{} not of this image", "make them again from the image as it is"),
 }  # fmt: skip
 
