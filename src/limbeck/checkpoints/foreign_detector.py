@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.checkpoints import foreign
 from limbeck.checkpoints.conversion import differences, grouped
 from limbeck.checkpoints.detector_card import assembled
 from limbeck.checkpoints.detector_conversion import DetectorConversion
@@ -62,11 +63,12 @@ def backbone_of(contents: Contents) -> Contents:
     names = mmdet.modern(contents.weights)
     bare = not any(new.startswith("backbone.") for new in names.values())  # the backbone is all that there is
     names = {old: f"backbone.{new}" if bare else new for old, new in names.items()}
-    inner = {new: contents.weights[old] for old, new in names.items() if new.startswith("backbone.")}
+    body = "backbone.body." if any(new.startswith("backbone.body.") for new in names.values()) else "backbone."
+    inner = {new: contents.weights[old] for old, new in names.items() if new.startswith(body)}
     rest = grouped([old for old, new in names.items() if new not in inner])
     if has_mobilenet_v2(inner):
         inner = {mmdet.renamed(name, mmdet.MOBILENET_V2): value for name, value in inner.items()}
-    weights = {name.removeprefix("backbone."): value for name, value in inner.items()}
+    weights = {name.removeprefix(body): value for name, value in inner.items()}
     others = {**contents.others, **{part: counted(count, "tensor") for part, count in rest.items()}}
     return replace(contents, weights=weights, others=others)
 
@@ -79,14 +81,14 @@ def recognise(contents: Contents, path: Path, architecture: str = "") -> Detecto
     weights = {names[name]: value for name, value in contents.weights.items() if name not in averaged}
     kinds = [kind for kind in KINDS if kind.head in weights]
     if not kinds:
-        raise _unknown(path, weights)
+        raise _unknown(path, contents)
     if architecture and architecture not in [kind.name for kind in kinds]:
         raise CheckpointError(
             f"{path} holds no {architecture}: it has the head of {' or '.join(kind.name for kind in kinds)}",
             expected=f"--architecture {' or '.join(kind.name for kind in kinds)}, or a classifier, for its backbone",
             hint=shlex.join(["limbeck", "convert", str(path), "--out", "CHECKPOINT"]),
         )
-    kind, backbone, state = _fitting(kinds, weights, path)
+    kind, backbone, state = _fitting(kinds, weights, path, contents)
     if kind.family == MMDETECTION:
         _check(kind, meta, path)
     classes = kind.classes(weights)
@@ -105,7 +107,7 @@ _RESIZED = "torchvision resizes in fractions of a grey level, limbeck in whole o
 
 
 def _fitting(
-    kinds: Sequence[Kind], weights: Mapping[str, Tensor], path: Path
+    kinds: Sequence[Kind], weights: Mapping[str, Tensor], path: Path, contents: Contents
 ) -> tuple[Kind, Architecture | None, dict[str, Tensor]]:
     """The first that all tensors fit into; an error with the nearest if there is none."""
     close: list[tuple[int, str, str]] = []
@@ -132,7 +134,7 @@ def _fitting(
     raise CheckpointError(
         f"{path} holds no detector that limbeck knows; the nearest is {name}: {told}",
         expected=_known(),
-        hint=f"limbeck convert {shlex.quote(str(path))} --architecture resnet50 --out CHECKPOINT, for its backbone",
+        hint=_backbone_alone(path, contents),
     )
 
 
@@ -155,14 +157,26 @@ def _shapes(kind: Kind, classes: int, backbone: Architecture | None) -> dict[str
     return {name: tuple(value.shape) for name, value in model.state_dict().items() if not name.endswith(UNCOUNTED)}
 
 
-def _unknown(path: Path, weights: Mapping[str, Tensor]) -> CheckpointError:
+def _backbone_alone(path: Path, contents: Contents) -> str:
+    """What to type for the backbone of a file whose head limbeck has not."""
+    architecture = "mobilenetv2_100" if has_mobilenet_v2(contents.weights) else ""
+    try:
+        found = foreign.recognise(backbone_of(contents), path, "", architecture).architecture
+    except CheckpointError:
+        return "the file of one of these: its backbone is none that limbeck knows either"
+    words = ["limbeck", "convert", str(path), "--architecture", found.full_name, "--out", "CHECKPOINT"]
+    return f"{shlex.join(words)}, for its backbone"
+
+
+def _unknown(path: Path, contents: Contents) -> CheckpointError:
+    weights = contents.weights
     parts = grouped(list(weights))
     family = next((_FAMILIES[part] for part in parts if part in _FAMILIES), "a detector")
     begin = ", ".join([name for name in weights if _HEADS.match(name)][:3])
     return CheckpointError(
         f"{path} holds {family} that limbeck has not: {begin}, ...",
         expected=_known(),
-        hint=f"limbeck convert {shlex.quote(str(path))} --architecture resnet50 --out CHECKPOINT, for its backbone",
+        hint=_backbone_alone(path, contents),
     )
 
 

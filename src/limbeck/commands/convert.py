@@ -20,6 +20,8 @@ from limbeck.checkpoints.detector_conversion import DetectorConversion
 from limbeck.checkpoints.pdparams import SUFFIX, Values, is_paddle, read_pdparams, write_pdparams
 from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
 from limbeck.checkpoints.weights import read_contents, read_weights
+from limbeck.commands.convert_back import to_mmdetection
+from limbeck.classification.names import numbered
 from limbeck.commands.upgrade_ssd import upgrade_ssd
 from limbeck.console import console, progress
 from limbeck.errors import CheckpointError, OptionError, RunError, counted, shown, unknown_name
@@ -30,20 +32,22 @@ _BESIDE = {
     ".pdiparams": "the weights of a program of Paddle's, without names",
 }
 
-To = Literal["limbeck", "paddle", "paddle-detection"]
+To = Literal["limbeck", "paddle", "paddle-detection", "mmdetection"]
 _SPELLINGS = {"paddle": CLAS, "paddle-detection": DETECTION}
 
 
 @dataclass(frozen=True)
 class Convert:
-    """Weights of Paddle's (.pdparams), timm's, torchvision's or mmdetection's as a checkpoint, and back to Paddle's."""
+    """Weights of Paddle's (.pdparams), timm's, torchvision's or mmdetection's as a checkpoint, and back to Paddle's or
+    mmdetection's."""
 
     source: Annotated[Positional[str], arg(metavar="FILE")] = ""
     """The file of weights; with --to, a run or a checkpoint folder."""
     out: str = ""
-    """The checkpoint folder to make; with --to, the .pdparams file."""
+    """The checkpoint folder to make; with --to, the .pdparams or .pth file."""
     to: To = "limbeck"
-    """paddle: as PaddleClas names its tensors; paddle-detection: a backbone for PaddleDetection."""
+    """paddle: as PaddleClas names its tensors; paddle-detection: a backbone for PaddleDetection; mmdetection: a
+    detector."""
     architecture: str = ""
     """The network, where the file does not tell it from another (default: recognised from names and shapes);
     of a detector's file a classifier takes the backbone alone."""
@@ -85,6 +89,9 @@ def run(options: Convert) -> Path:
             hint=f"limbeck convert {shlex.quote(options.source) or 'FILE'} --out {options.out or 'CHECKPOINT'}",
         )
     try:
+        if options.to == "mmdetection":
+            _check_back(options, "a checkpoint, which knows its detector and its classes")
+            return to_mmdetection(options.source, options.out)
         return _to_limbeck(options) if options.to == "limbeck" else _to_paddle(options)
     except OSError as error:
         raise RunError(
@@ -141,7 +148,13 @@ def _to_limbeck(options: Convert) -> Path:
         }
         found.save(out, model, names, provenance)
         advance()
-    _tell(source, out, found, again)
+    _tell(
+        source,
+        out,
+        found,
+        again,
+        unnamed=not options.classes and found.classes > 0 and names == numbered(found.classes),
+    )
     return out
 
 
@@ -236,7 +249,7 @@ def _no_names(file: Path, reason: str) -> OptionError:
     )
 
 
-def _tell(source: Path, out: Path, found: Conversion | DetectorConversion, again: bool) -> None:
+def _tell(source: Path, out: Path, found: Conversion | DetectorConversion, again: bool, *, unnamed: bool) -> None:
     name, classes = found.full_name, counted(found.classes, "class", "classes")
     head = f"with {classes}" if found.classes else "without a head"
     console.print(f"{shown(source.name)}: {found.family}'s weights of {name} {head}", markup=False)
@@ -248,6 +261,13 @@ def _tell(source: Path, out: Path, found: Conversion | DetectorConversion, again
         console.print(f"begin anew: {', '.join(found.drawn)}", markup=False)
     for note in found.notes:
         console.print(f"note: {note}", markup=False)
+    if unnamed:
+        called = "0" if found.classes == 1 else f"0 to {found.classes - 1:,}"
+        console.print(
+            f"note: nothing names the {classes}, called {called} here: "
+            "--classes NAME..., or a file of them, in the head's order",
+            markup=False,
+        )
     console.print(f"checkpoint: {out}" + (", converted again" if again else ""), markup=False)
     place = shlex.quote(str(out))
     if isinstance(found, DetectorConversion):
@@ -260,7 +280,7 @@ def _tell(source: Path, out: Path, found: Conversion | DetectorConversion, again
 
 def _to_paddle(options: Convert) -> Path:
     if options.to not in _SPELLINGS:
-        raise unknown_name("--to", options.to, ("limbeck", *_SPELLINGS))
+        raise unknown_name("--to", options.to, ("limbeck", "mmdetection", *_SPELLINGS))
     folder, out = find(Path(options.source).expanduser()), Path(options.out).expanduser()
     if out.suffix != SUFFIX:
         raise OptionError(
@@ -268,12 +288,7 @@ def _to_paddle(options: Convert) -> Path:
             expected=f"a file of Paddle's weights, which ends in {SUFFIX}",
             hint=f"--out {shlex.quote(f'{out}{SUFFIX}')}",
         )
-    if options.architecture or options.classes:
-        raise OptionError(
-            f"--to {options.to} with {'--architecture' if options.architecture else '--classes'}",
-            expected="a checkpoint, which knows its network and its classes",
-            hint="the same line without it",
-        )
+    _check_back(options, "a checkpoint, which knows its network and its classes")
     spelling = _SPELLINGS[options.to]
     network, dropout = _network(folder)
     tensors, left = paddle.respelt(network, spelling, read_weights(folder / WEIGHTS))
@@ -293,6 +308,13 @@ def _to_paddle(options: Convert) -> Path:
     stem = out.with_suffix("") if spelling == CLAS else out
     console.print(f"next: {option}={stem} in {spelling}, or paddle.load('{out}')", markup=False)
     return out
+
+
+def _check_back(options: Convert, expected: str) -> None:
+    """What a checkpoint knows itself cannot be said on the way back."""
+    if options.architecture or options.classes:
+        given = "--architecture" if options.architecture else "--classes"
+        raise OptionError(f"--to {options.to} with {given}", expected=expected, hint="the same line without it")
 
 
 def _network(folder: Path) -> tuple[str, object]:

@@ -12,10 +12,10 @@ _PYRAMID = (
     (r"^neck\.fpn_convs\.([012])\.conv", r"pyramid.output.\1"),
     (r"^neck\.fpn_convs\.3\.conv", "pyramid.coarser.0"),
     (r"^neck\.fpn_convs\.4\.conv", "pyramid.coarser.1"),
-    (r"^bbox_head\.(?:gfl|retina)_cls\.", "class_head."),
 )
 GFL: Patterns = (
     *_PYRAMID,
+    (r"^bbox_head\.gfl_cls\.", "class_head."),
     (r"^bbox_head\.gfl_reg\.", "side_head."),
     *((rf"^bbox_head\.cls_convs\.{n}\.conv", f"class_tower.{3 * n}") for n in range(4)),
     *((rf"^bbox_head\.cls_convs\.{n}\.gn", f"class_tower.{3 * n + 1}") for n in range(4)),
@@ -24,6 +24,7 @@ GFL: Patterns = (
 )
 RETINANET: Patterns = (
     *_PYRAMID,
+    (r"^bbox_head\.retina_cls\.", "class_head."),
     (r"^bbox_head\.retina_reg\.", "box_head."),
     *((rf"^bbox_head\.cls_convs\.{n}\.conv", f"class_tower.{2 * n}") for n in range(4)),
     *((rf"^bbox_head\.reg_convs\.{n}\.conv", f"box_tower.{2 * n}") for n in range(4)),
@@ -68,6 +69,7 @@ SSDLITE: Patterns = (
 SCALES = re.compile(r"^bbox_head\.scales\.(\d)\.scale$")  # one a level there, one tensor here
 CONSTANT = "bbox_head.integral.project"  # 0 to 16, of which limbeck keeps no copy
 
+_GROUP = re.compile(r"\([^)]*\)")
 _OLD_OFFSETS = re.compile(r"^(backbone\.layer\d\.\d+)\.conv2_offset\.")
 _OLD_EXTRA = re.compile(r"^backbone\.extra\.(\d+)\.(weight|bias)$")
 _OLD_NORM = re.compile(r"^(?:backbone|neck)\.l2_norm\.weight$")
@@ -83,6 +85,22 @@ def renamed(name: str, patterns: Patterns) -> str:
     for pattern, replacement in patterns:
         if re.match(pattern, name):
             return re.sub(pattern, replacement, name)
+    return name
+
+
+def original(name: str, patterns: Patterns) -> str:
+    """The way back of `renamed`.
+
+    >>> original("pyramid.lateral.2.weight", GFL), original("class_tower.10.bias", GFL)
+    ('neck.lateral_convs.2.conv.weight', 'bbox_head.cls_convs.3.gn.bias')
+    """
+    for pattern, replacement in patterns:
+        whole = "" if replacement.endswith(".") else r"(?=\.|$)"
+        own = re.sub(r"\\\\\d", r"(\\d)", re.escape(replacement)) + whole
+        if re.match(own, name):
+            first, *others = _GROUP.split(pattern.removeprefix("^").replace(r"\.", "."))
+            theirs = first + "".join(f"\\{place}{part}" for place, part in enumerate(others, 1))
+            return re.sub(own, theirs, name, count=1)
     return name
 
 
