@@ -253,6 +253,27 @@ def test_a_class_that_is_misspelt_where_it_is_measured(tmp_path: Path, capsys: p
     assert json.loads((tmp_path / "run" / "student" / "card.json").read_text())["classes"] == ["cat", "dog"]
 
 
+def test_what_is_left_out_of_each_split_is_said_and_the_photos_are_listed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = coco(tmp_path / "set")
+    labels = source / "annotations" / "instances.json"
+    content = coco_content()
+    for place in (2, 15):
+        content["annotations"][place].update(bbox=[10 * WIDTH, 10, 5, 5])
+    for name, numbers in (("train", range(12)), ("val", range(12, 20))):
+        part = {"images": content["images"], "annotations": content["annotations"]}
+        part = {key: [row for row in rows if row["id"] in numbers] for key, rows in part.items()}
+        labels.with_name(f"instances_{name}.json").write_text(json.dumps(content | part))
+    labels.unlink()
+    main(measured(source, tmp_path / "run", "--skip-bad"))
+    said = capsys.readouterr().out
+    assert "\nleft out: 1 box outside of the image\n" in said
+    assert "\nto measure on: left out: 1 box outside of the image\n" in said
+    assert said.count(f"{source / 'images'}: 20 images") == 1
+    assert said.count(f"{source}: COCO: 2 json files") == 1
+
+
 def test_a_class_of_the_list_that_is_only_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = coco(tmp_path / "set")
     labels = source / "annotations" / "instances.json"

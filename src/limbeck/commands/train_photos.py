@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from limbeck.checkpoints.detector_card import read_detector_card
 from limbeck.detection.dataset import DetectionSet
+from limbeck.detection.opened import Opened, read_sources
 from limbeck.detection.sources import is_list
 from limbeck.detection.stored import read_set, write_set
 from limbeck.detection.train_options import Train
@@ -41,11 +42,12 @@ def open_photos(options: Train) -> Photos:
             hint="--val-split LIST, --val OTHER_PHOTOS or --val none",
         )
     known = tuple(read_detector_card(options.weights).classes) if options.weights else ()
+    opener = _Opener(options)
     try:
-        train = _learned(options, known)
+        train = _learned(opener, known)
     except LimbeckError as error:
-        raise _with_those_of_val(error, options) from error
-    val = _measured(options, train.classes)
+        raise _with_those_of_val(error, opener) from error
+    val = _measured(opener, train.classes)
     return Photos(train if options.empty else train.filled(options.least_side), val)
 
 
@@ -61,21 +63,42 @@ def _folder(options: Train) -> Path:
     return Path(options.out) / "last"
 
 
-def _learned(options: Train, known: tuple[str, ...]) -> DetectionSet:
+class _Opener:
+    """Photos by their sources and split; what is both learned from and measured on is read once."""
+
+    def __init__(self, options: Train) -> None:
+        self.options = options
+        self._read: dict[tuple[str, ...], Opened] = {}
+
+    def open(self, sources: tuple[str, ...], split: str, classes: tuple[str, ...]) -> DetectionSet:
+        options = self.options
+        if sources not in self._read:
+            workers = reading_workers(options.workers, 1)
+            self._read[sources] = read_sources(
+                sources, format=options.format, cache_at=options.cache or None, workers=workers
+            )
+        return DetectionSet.of(
+            self._read[sources], split=split or None, classes=classes or None, skip_bad=options.skip_bad
+        )
+
+
+def _learned(opener: _Opener, known: tuple[str, ...]) -> DetectionSet:
     """In the order of the model's answers, where it knows the same classes."""
-    photos = _open(options, options.data, options.split, options.classes)
+    options = opener.options
+    photos = opener.open(options.data, options.split, options.classes)
     if not options.classes and known and known != photos.classes and set(known) == set(photos.classes):
-        return _open(options, options.data, options.split, known)
+        return opener.open(options.data, options.split, known)
     return photos
 
 
-def _measured(options: Train, classes: tuple[str, ...]) -> DetectionSet | None:
+def _measured(opener: _Opener, classes: tuple[str, ...]) -> DetectionSet | None:
+    options = opener.options
     if options.val == "none":
         return None
     sources = (options.val,) if options.val else options.data
     split = options.val_split or ("" if options.val else "val")
     try:
-        return _open(options, sources, split, classes)
+        return opener.open(sources, split, classes)
     except LimbeckError as error:
         if options.val or options.val_split:
             raise
@@ -84,10 +107,10 @@ def _measured(options: Train, classes: tuple[str, ...]) -> DetectionSet | None:
         ) from error
 
 
-def _with_those_of_val(error: LimbeckError, options: Train) -> LimbeckError:
+def _with_those_of_val(error: LimbeckError, opener: _Opener) -> LimbeckError:
     """The faults of what is measured on beside those of what is learned from."""
     try:
-        _measured(options, options.classes)
+        _measured(opener, opener.options.classes)
     except LimbeckError as other:
         head, *faults = other.found.split("\n")
         new = [line for line in faults if line not in error.found.split("\n")]
@@ -95,18 +118,6 @@ def _with_those_of_val(error: LimbeckError, options: Train) -> LimbeckError:
             both = f"{error.found}\nand of the photos to measure on: {other.found}"
             return LimbeckError(both, expected=error.expected, hint=error.hint)
     return error
-
-
-def _open(options: Train, sources: tuple[str, ...], split: str, classes: tuple[str, ...]) -> DetectionSet:
-    return DetectionSet.open(
-        sources,
-        split=split or None,
-        classes=classes or None,
-        skip_bad=options.skip_bad,
-        format=options.format,
-        cache=options.cache or None,
-        workers=reading_workers(options.workers, 1),
-    )
 
 
 def told(options: Train, photos: Photos) -> str:
@@ -120,13 +131,19 @@ def told(options: Train, photos: Photos) -> str:
         + (f", {counted(len(val), 'photo')} to measure on" if val is not None else ", none to measure on")
     ]
     lines += train.notes
-    lines += [f"to measure on: {note}" for note in (val.notes if val is not None else ()) if note not in train.notes]
+    of_val = val.notes if val is not None else ()
+    lines += [f"to measure on: {note}" for note in of_val if note not in train.notes or _is_count(note)]
     if val is not None and (seen := _in_both(train, val)):
         lines.append(f"{seen:,} of the photos to measure on are learned from too")
     lines += _never_learned(train, val) if val is not None else []
     if options.weights and not options.resume:
         lines += _unlike(tuple(read_detector_card(options.weights).classes), train.classes, options.weights)
     return "\n".join(lines)
+
+
+def _is_count(note: str) -> bool:
+    """Whether a note counts the photos or boxes of its own split; other notes are about the source."""
+    return note[0].isdecimal() or note.startswith("left out: ")
 
 
 def _in_both(train: DetectionSet, val: DetectionSet) -> int:

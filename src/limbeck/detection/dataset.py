@@ -1,10 +1,8 @@
 """Photos with boxes, from COCO json, Pascal VOC xml or YOLO txt, straight from a folder or an archive."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from limbeck.console import progress
 from limbeck.detection.columns import Classes, Columns, Gathering, check_units, classes_of
 from limbeck.detection.masks import Masks, Size
-from limbeck.detection.problems import Problems
-from limbeck.detection.sources import Listed, drawn_into, join, of_split, open_sources
+from limbeck.detection.opened import Opened, read_sources
+from limbeck.detection.sources import Listed, drawn_into, join, of_split
 from limbeck.errors import counted
 from limbeck.images.imageset import ImageSet, Source
 from limbeck.records import Target
@@ -25,6 +23,7 @@ class DetectionSet:
     """Images and what is on them, in columns: an object of Python is made only for what is asked for.
 
     >>> import json, tempfile
+    >>> from pathlib import Path
     >>> from PIL import Image
     >>> folder = tempfile.mkdtemp()
     >>> Image.new("RGB", (80, 60)).save(f"{folder}/a.png")
@@ -64,13 +63,24 @@ class DetectionSet:
         `split` is a name (several joined by +), or a file that lists images: COCO json, a json list, or a text.
         `classes` are those of a checkpoint; `skip_bad` goes on without what is wrong; `format` chooses among several.
         """
-        several = [sources] if isinstance(sources, str | os.PathLike) else sources
-        names = [os.fspath(source) for source in several]
-        problems, notes = Problems(names), list[str]()
-        home = Path(cache) if cache else None
-        labelled, trees = open_sources(names, format, home, shown, problems, notes)
+        opened = read_sources(sources, format=format, cache_at=cache, workers=workers, shown=shown)
+        return cls.of(opened, split=split, classes=classes, skip_bad=skip_bad, masks=masks, shown=shown)
+
+    @classmethod
+    def of(
+        cls,
+        opened: Opened,
+        *,
+        split: str | None = None,
+        classes: Sequence[str] | None = None,
+        skip_bad: bool = False,
+        masks: bool = False,
+        shown: bool = True,
+    ) -> "DetectionSet":
+        """A split of sources that were read."""
+        problems, notes, labelled = opened.problems(), opened.notes(), opened.sources
         samples, undrawn = of_split(labelled, split, problems, notes)
-        images, listed = join(samples, trees, problems, cache=home, workers=workers, shown=shown)
+        images, listed = join(samples, opened.trees, problems, opened.images)
         if undrawn and split:
             listed = [each for each in listed if drawn_into(split, images, each.row)]
         used = {each.source for _, each in samples}

@@ -1,7 +1,7 @@
 """From what the user named to labelled images: trees, their labels, the images of a split."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -223,16 +223,13 @@ def join(
     samples: Sequence[tuple[Source, Sample]],
     trees: Sequence[Tree],
     problems: Problems,
-    *,
-    cache: Path | None,
-    workers: int | None,
-    shown: bool,
+    open_images: Callable[[tuple[str, ...]], ImageSet],
 ) -> tuple[ImageSet, list[Listed]]:
     """The images of the samples; what is missing, damaged or there twice is told, and left out."""
     places = _paths(samples, trees, problems)
     if not places:
         raise problems.error("none of the labelled images is there", skippable=False)
-    images = ImageSet.open(_homes(places, trees), cache=cache, workers=workers, shown=shown)
+    images = open_images(_homes(places, trees))
     rows = {path: row for row, path in enumerate(images.paths(np.arange(len(images))).to_pylist())}
     reasons = {each.path: each.reason for each in images.skipped}
     listed: list[Listed] = []
@@ -268,11 +265,11 @@ def _paths(
     return found
 
 
-def _homes(places: Sequence[tuple[str, Source, Sample]], trees: Sequence[Tree]) -> list[str]:
+def _homes(places: Sequence[tuple[str, Source, Sample]], trees: Sequence[Tree]) -> tuple[str, ...]:
     """What ImageSet.open has to look through: archives whole, of folders only those that hold listed images."""
     archives = {tree.root: tree.place for tree in trees if tree.root and not Path(tree.root).is_dir()}
     homes: dict[str, None] = {}
     for place, _, _ in places:
         archive = next((home for root, home in archives.items() if place.startswith(root)), "")
         homes[archive or place.rpartition("/")[0]] = None
-    return list(homes)
+    return tuple(homes)
