@@ -20,8 +20,8 @@ from limbeck.checkpoints.detector_conversion import DetectorConversion
 from limbeck.checkpoints.pdparams import SUFFIX, Values, is_paddle, read_pdparams, write_pdparams
 from limbeck.checkpoints.renames.networks import CLAS, DETECTION, NETWORKS
 from limbeck.checkpoints.weights import read_contents, read_weights
-from limbeck.commands.convert_back import to_mmdetection
 from limbeck.classification.names import numbered
+from limbeck.commands.convert_back import to_mmdetection
 from limbeck.commands.upgrade_ssd import upgrade_ssd
 from limbeck.console import console, progress
 from limbeck.errors import CheckpointError, OptionError, RunError, counted, shown, unknown_name
