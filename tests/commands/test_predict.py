@@ -123,7 +123,19 @@ def test_each_name_that_gives_nothing_is_told(
     assert len(told) == 4
     for name in lost:
         assert any(line.startswith(f"skipped {name}: ") for line in told)
-    assert f"{tmp_path / 'phots'} does not exist; {tmp_path / 'photos'}" in "".join(told)
+    assert f"skipped {tmp_path / 'phots'}: does not exist; the nearest is {tmp_path / 'photos'}" in told
+
+
+def test_a_photo_that_is_not_there_is_told_once(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = tmp_path / "none.jpg"
+    with pytest.raises(SystemExit):
+        run(Predict(str(trained), (str(lost),)))
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {lost}: does not exist\n")
+    assert said.count("none.jpg") == 1
+    assert "ls " not in said
 
 
 def test_many_photos_are_read_by_workers_and_keep_their_order(

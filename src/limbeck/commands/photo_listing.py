@@ -66,12 +66,25 @@ def listed(names: Sequence[str]) -> tuple[Listing, list[Skipped]]:
                     if len(found) % 1000 == 0:
                         status.update(f"listing photos: {len(found):,}")
             except ImagesError as error:
-                skipped.append(Skipped(name, f"{error.found}; {error.hint}" if error.hint else error.found))
+                skipped.append(Skipped(name, _reason(error, name)))
                 continue
             skipped += [Skipped(title(path), reason) for path, reason in search.skipped]
             if len(found) == before and not search.skipped:
                 skipped.append(Skipped(name, "no photo is in it"))
     return Listing(titles, found), skipped
+
+
+def _reason(error: ImagesError, name: str) -> str:
+    """Why a name gives nothing, in words that do not name it again.
+
+    >>> _reason(ImagesError("a.jpg does not exist", hint="photos/a.jpg"), "a.jpg")
+    'does not exist; the nearest is photos/a.jpg'
+    """
+    reason = error.found.removeprefix(f"{name} ")
+    lost = "does not exist" in reason or reason.startswith("nothing matches")
+    if not error.hint or (lost and error.hint.startswith("ls ")):
+        return reason
+    return f"{reason}; the nearest is {error.hint}" if lost else f"{reason}; {error.hint}"
 
 
 def _as_typed(name: str, path: str) -> str:

@@ -83,9 +83,9 @@ def run(options: Predict) -> None:
 
 
 def nothing_read(options: Predict, skipped: Sequence[Skipped]) -> ImagesError:
-    what = "it cannot be read" if len(skipped) == 1 else f"none of the {len(skipped):,} files can be read"
+    beside = f"none of the {len(skipped):,} files can be read: " if len(skipped) > 1 else ""
     return ImagesError(
-        f"{what}: {skipped[0].path}: {skipped[0].reason}",
+        f"{beside}{skipped[0].path}: {skipped[0].reason}",
         expected="photos: JPEG, PNG, WebP, BMP, TIFF, GIF; or folders, lists, archives, globs, URLs of them",
         hint=f"limbeck predict {options.run} PHOTO...",
     )
@@ -125,7 +125,7 @@ def answer(options: Predict, take: Callable[[Any], object]) -> tuple[int, list[S
                 entries.add([told.to_dict()])
             else:
                 output.print(_line(told), markup=False, emoji=False)
-        for each in skipped:
+        for each in skipped if answered or len(skipped) > 1 else ():  # else the error tells it
             errors.print(f"skipped {each.path}: {each.reason}", markup=False, emoji=False)
         if options.json:
             entries.add({"path": each.path, "error": each.reason} for each in skipped)

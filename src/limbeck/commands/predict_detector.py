@@ -72,7 +72,7 @@ def predict_detector(
                 rows.add(results_json(sure.name, sure.detections, ids))
             if not json:
                 output.print(line(told, score), markup=False, emoji=False)
-        for lost in skipped:
+        for lost in skipped if answered or len(skipped) > 1 else ():  # else the error tells it
             errors.print(f"skipped {lost.path}: {lost.reason}", markup=False, emoji=False)
         for rows in lists:
             rows.end()
