@@ -239,10 +239,34 @@ def test_what_limbeck_has_not_is_told_with_the_nearest(gfl: dict[str, Tensor], t
     two_stages = {"rpn_head.rpn_conv.weight": torch.ones(1), **{k: v for k, v in gfl.items() if "backbone" in k}}
     told = refused(two_stages, r"a two-stage detector of mmdetection's that limbeck has not: rpn_head")
     assert "RetinaNet" in told.expected
+    assert told.hint.endswith("a.pth --architecture timm/resnet18 --out CHECKPOINT, for its backbone")
+    assert refused(fewer, "nearest").hint.startswith("the file of one of these"), "a backbone that is not whole"
+    headless = {name: value for name, value in two_stages.items() if "backbone" not in name}
+    assert refused(headless, "two-stage").hint.startswith("the file of one of these")
+    refused(two_stages, "two-stage")
     backbone = limbeck.convert(tmp_path / "a.pth", tmp_path / "out", architecture="resnet18")
     assert limbeck.load(backbone).card.architecture["name"] == "resnet18"
     with pytest.raises(CheckpointError, match="holds no ssd300: it has the head of gfl"):
         limbeck.convert(saved(tmp_path / "b.pth", gfl), tmp_path / "other", architecture="ssd300")
+
+
+def test_the_backbone_of_a_two_stage_detector_of_torchvision_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = timm.create_model("resnet18", num_classes=0).state_dict()
+    theirs = {
+        f"backbone.body.{name}": value for name, value in body.items() if not name.endswith("num_batches_tracked")
+    }
+    theirs |= {"backbone.fpn.inner_blocks.0.0.weight": torch.ones(1), "rpn.head.cls_logits.weight": torch.ones(1)}
+    file = tmp_path / "faster.pth"
+    torch.save(theirs, file)
+    with pytest.raises(CheckpointError, match="a two-stage detector of torchvision's") as caught:
+        limbeck.convert(file, tmp_path / "out")
+    line = f"limbeck convert {file} --architecture timm/resnet18 --out CHECKPOINT"
+    assert caught.value.hint == f"{line}, for its backbone"
+    main([*line.split()[1:-1], str(tmp_path / "out")])
+    assert "dropped: backbone.fpn (1 tensor)" in capsys.readouterr().out
+    assert torch.equal(limbeck.load(tmp_path / "out").model.state_dict()["conv1.weight"], body["conv1.weight"])
 
 
 def test_a_backbone_alone(gfl: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,3 +135,16 @@ def test_what_was_converted_predicts_and_is_evaluated(
     assert "dog" in capsys.readouterr().out
     main(["evaluate", str(tmp_path / "out"), "--data", str(photos)])
     assert "AP" in capsys.readouterr().out
+
+
+def test_classes_without_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "lite.pth"
+    torch.save(drawn("ssdlite320_mobilenet_v3_large", classes=4).state_dict(), file)
+    line = ["convert", str(file), "--out", str(tmp_path / "out")]
+    main(line)
+    note = "note: nothing names the 3 classes, called 0 to 2 here: --classes NAME..."
+    assert note in capsys.readouterr().out
+    assert limbeck.load(tmp_path / "out").classes == ("0", "1", "2")
+    main([*line, "--classes", "cat", "dog", "eel"])
+    assert "nothing names" not in capsys.readouterr().out
+    assert limbeck.load(tmp_path / "out").classes == ("cat", "dog", "eel")

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,9 @@ def _difference(architecture: Architecture, shapes: Shapes) -> str:
 
 def _compared(architecture: Architecture, shapes: Shapes) -> tuple[list[str], list[str], list[str]]:
     """What a file lacks, what it has besides, and what has another shape there."""
-    state = outline(architecture).state_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision's head of no class has no number to be drawn, and says so
+        state = outline(architecture).state_dict()
     own = {name: tuple(value.shape) for name, value in state.items() if not name.endswith(UNCOUNTED)}
     odd = [f"{name}: {shapes[name]} instead of {own[name]}" for name in own if own[name] != shapes.get(name, own[name])]
     return [name for name in own if name not in shapes], [name for name in shapes if name not in own], odd

@@ -65,7 +65,7 @@ def backbone_of(contents: Contents) -> Contents:
     names = {old: f"backbone.{new}" if bare else new for old, new in names.items()}
     body = "backbone.body." if any(new.startswith("backbone.body.") for new in names.values()) else "backbone."
     inner = {new: contents.weights[old] for old, new in names.items() if new.startswith(body)}
-    rest = grouped([old for old, new in names.items() if new not in inner])
+    rest = grouped([old for old, new in names.items() if new not in inner], "backbone.")
     if has_mobilenet_v2(inner):
         inner = {mmdet.renamed(name, mmdet.MOBILENET_V2): value for name, value in inner.items()}
     weights = {name.removeprefix(body): value for name, value in inner.items()}
