@@ -12,6 +12,7 @@ import pytest
 from limbeck.cli import main
 from limbeck.images.imageset import ImageSet
 from limbeck.scenes.dataset import draw_boxes_dataset, draw_dataset
+from tests.commands.sure import sure_detector
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
@@ -58,6 +59,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         draw_boxes_dataset(root / "LABELLED", 48, seed=4, size=64, workers=1, shown=False)
         main(["train", "ssdlite", "--data", "LABELLED", "--backbone", "test_resnet", "--out", "found", *TRAIN])
+        for name in ("big", "small"):
+            sure_detector(root / name, Path("LABELLED"), 1.0)
         ImageSet.open("PHOTOS", workers=0, shown=False).save("clean.arrow")
         main(["select", "--gallery", "PHOTOS", "--teacher", "teacher", "--out", "SET", *SELECT])
     finally:
@@ -69,6 +72,7 @@ def concrete(command: str) -> list[str]:
     """The words of a command, with what is large or far away replaced."""
     small = {"resnet50d": "teacher", "T": "teacher", "mobilenetv3_large_100": "test_resnet"}
     small |= {"S": "test_resnet", "A": "test_resnet", "B": "test_resnet", "PHOTO...": "PHOTOS/000001.jpg"}
+    small |= dict.fromkeys(("resnet18", "resnet34"), "test_resnet")
     small |= {"TEST_PHOTOS": "VAL", "TEST": "FOLDER", "chosen": "SET"}
     words = [small.get(word, word) for word in shlex.split(command)]
     if {"distill", "study"} & set(words) and "--help" not in words and "--resume" not in words:
