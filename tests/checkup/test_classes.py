@@ -48,6 +48,15 @@ def test_category_ids_with_gaps_or_from_0(tmp_path: Path, diagnose: Diagnose) ->
     assert "they begin at 0" in diagnose(coco(tmp_path / "b", content))["class-id-gaps"].title
 
 
+def test_one_name_of_two_ids(tmp_path: Path, diagnose: Diagnose) -> None:
+    content = changed(lambda c: c["categories"].append({"id": 3, "name": "dog"}))
+    finding = diagnose(coco(tmp_path / "coco", content))["shared-class-names"]
+    assert (finding.severity, finding.title) == (WARNING, "1 class name of more than one id: dog (ids 2, 3)")
+    root = yolo(tmp_path / "yolo")
+    (root / "data.yaml").write_text("train: images/train\nnc: 3\nnames: [cat, dog, cat]\n")
+    assert "cat (ids 0, 2)" in diagnose(root)["shared-class-names"].title
+
+
 def test_a_class_that_nothing_is_of(tmp_path: Path, diagnose: Diagnose) -> None:
     root = yolo(tmp_path / "set")
     (root / "data.yaml").write_text("train: images/train\nnc: 3\nnames: [cat, dog, cow]\n")

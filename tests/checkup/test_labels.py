@@ -148,6 +148,35 @@ def test_a_json_that_is_wrong(
     assert set(found) <= {check, "images-without-objects", "few-examples"}
 
 
+@pytest.mark.parametrize(
+    ("check", "severity", "what", "change"),
+    [
+        ("lacking-parts", ERROR, "image 3.jpg has no id", lambda c: c["images"][3].pop("id")),
+        ("lacking-parts", ERROR, "image 3 has no file_name", lambda c: c["images"][3].pop("file_name")),
+        ("lacking-parts", ERROR, "annotation 3 has no image_id", lambda c: c["annotations"][3].pop("image_id")),
+        ("lacking-parts", ERROR, "category 2 has no name", lambda c: c["categories"][1].pop("name")),
+        (
+            "objects-without-class",
+            ERROR,
+            "annotation 3 of 3.jpg has no class",
+            lambda c: c["annotations"][3].pop("category_id"),
+        ),
+        ("unnumbered-annotations", WARNING, "annotation 3, counted from 0", lambda c: c["annotations"][3].pop("id")),
+    ],
+)
+def test_a_json_that_lacks_something(
+    check: str,
+    severity: str,
+    what: str,
+    change: Callable[[dict[str, Any]], object],
+    tmp_path: Path,
+    diagnose: Diagnose,
+) -> None:
+    found = diagnose(coco(tmp_path / "set", changed(change)))
+    assert (found[check].severity, found[check].count, found[check].places[0].what) == (severity, 1, what)
+    assert set(found) <= {check, "images-without-labels", "images-without-objects", "few-examples"}
+
+
 def test_two_json_files_with_other_classes(tmp_path: Path, diagnose: Diagnose) -> None:
     root = coco(tmp_path / "set")
     other = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]}

@@ -60,6 +60,45 @@ def test_a_fault_is_told_before_training_and_can_be_skipped(
     assert (out / "student" / "card.json").exists()
 
 
+LACKING: dict[str, tuple[str, Change]] = {
+    "class": ("annotation 3 of 3.jpg: no class 8,6,48,50", lambda c: c["annotations"][3].pop("category_id")),
+    "image of an annotation": ("annotation 4 has no image_id", lambda c: c["annotations"][4].pop("image_id")),
+    "image": ("image 5.jpg has no id", lambda c: c["images"][5].pop("id")),
+    "empty id": ("image 5.jpg has no id", lambda c: c["images"][5].update(id=None)),
+    "file name": ("image 6 has no file_name", lambda c: c["images"][6].pop("file_name")),
+    "class name": ("category 2 has no name", lambda c: c["categories"][1].pop("name")),
+}
+
+
+@pytest.mark.parametrize("part", LACKING)
+def test_a_part_that_is_lacking_is_told_as_it_is(part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    what, change = LACKING[part]
+    source = harmed(tmp_path / "set", change)
+    found = parts(told(words(source, tmp_path / "run"), capsys))[0]
+    assert "1 fault that training would stumble over\n  1 " in found
+    assert what in found
+    main(words(source, tmp_path / "run", "--skip-bad"))
+    boxes = 20 if part == "class name" else 19
+    assert f"{boxes} photos with {boxes} boxes of 2 classes" in capsys.readouterr().out  # without photos of nothing
+
+
+def test_a_category_without_an_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = parts(
+        told(words(harmed(tmp_path / "a", lambda c: c["categories"][1].pop("id")), tmp_path / "run"), capsys)
+    )[0]
+    assert "category dog has no id" in found
+    odd = harmed(tmp_path / "b", lambda c: c["categories"][1].update(id="two"))
+    assert "category dog has 'two' as its id" in parts(told(words(odd, tmp_path / "run"), capsys))[0]
+
+
+def test_two_categories_of_one_name_are_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = harmed(tmp_path / "set", lambda c: c["categories"].append({"id": 7, "name": "dog"}))
+    main(words(source, tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert "20 photos with 20 boxes of 2 classes" in said
+    assert f"{source}: 2 classes are called dog (ids 2 and 7): taken as one\n" in said
+
+
 def test_all_faults_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = harmed(tmp_path / "set", *(change for _, change in FAULTS.values())), tmp_path / "run"
     (source / "images" / "13.jpg").write_text("no photo")

@@ -274,5 +274,6 @@ def test_content_of_a_json_may_lack_anything(tmp_path: Path) -> None:
     content["annotations"] += [{}, 3, {"image_id": [1]}]
     content["images"] += [{"id": 99}]
     labels = read(coco(tmp_path / "set", content))
-    assert {trouble.kind for trouble in labels.troubles} == {"lost-annotations"}
+    kinds = {trouble.kind for trouble in labels.troubles}
+    assert kinds == {"lost-annotations", "lacking-parts", "unnumbered-annotations"}
     assert json.dumps(labels.told)

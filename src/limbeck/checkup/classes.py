@@ -11,6 +11,7 @@ from limbeck.checkup.case import AGAINST, Case, letters
 from limbeck.checkup.findings import ERROR, NOTE, WARNING, Finding, Marked, Place, are, have
 from limbeck.checkup.labels import every, located
 from limbeck.datasets.class_folders import CLASS_FOLDERS
+from limbeck.datasets.flaws import same_names
 from limbeck.datasets.records import Labels, Sample, Thing
 from limbeck.errors import counted, nearest
 
@@ -134,6 +135,28 @@ def gaps(case: Case) -> list[Finding]:
     return findings
 
 
+def shared_names(case: Case) -> list[Finding]:
+    """Several ids with one name."""
+    shared = [
+        f"{name} (ids {', '.join(map(str, numbers))})"
+        for _, labels in case.labels
+        for name, numbers in same_names(labels.classes).items()
+    ]
+    if not shared:
+        return []
+    return [
+        Finding(
+            "shared-class-names",
+            WARNING,
+            f"{counted(len(shared), 'class name')} of more than one id: {_some(shared)}",
+            [],
+            "limbeck takes them as one class; for trainers that go by ids they are different ones that look the same.",
+            "use one id, or give each its own name",
+            total=len(shared),
+        )
+    ]
+
+
 def unnamed(case: Case) -> list[Finding]:
     """Objects of no class."""
     places = [
@@ -145,7 +168,11 @@ def unnamed(case: Case) -> list[Finding]:
     if not places:
         return []
     title = f"{counted(len(places), 'object')} {have(len(places))} no class"
-    return [Finding("objects-without-class", ERROR, title, places, "Loaders fail on them.", "name their class")]
+    return [
+        Finding(
+            "objects-without-class", ERROR, title, places, "Loaders fail on them.", "name it; in COCO by category_id"
+        )
+    ]
 
 
 def spelling(case: Case) -> list[Finding]:

@@ -43,6 +43,7 @@ CHECKS = {
     "unknown ids": "limbeck.checkup.classes:unknown_ids",
     "unknown names": "limbeck.checkup.classes:unknown_names",
     "gaps": "limbeck.checkup.classes:gaps",
+    "shared names": "limbeck.checkup.classes:shared_names",
     "unnamed": "limbeck.checkup.classes:unnamed",
     "spelling": "limbeck.checkup.classes:spelling",
     "other splits": "limbeck.checkup.classes:other_splits",

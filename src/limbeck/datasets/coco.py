@@ -9,7 +9,7 @@ from limbeck.datasets.lookup import Lookup
 from limbeck.datasets.records import Labels, Sample, Thing, Trouble
 from limbeck.datasets.splits import folder_splits, split_of
 from limbeck.datasets.tree import Tree
-from limbeck.errors import counted
+from limbeck.errors import counted, peek
 
 
 def read(tree: Tree, lookup: Lookup) -> Labels | None:
@@ -65,16 +65,23 @@ def _said_once(contents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]
 
 def _classes(name: str, content: dict[str, Any], troubles: list[Trouble]) -> dict[int, str]:
     classes: dict[int, str] = {}
-    for category in dicts(content.get("categories")):
-        number, label = _whole(category.get("id")), str(category.get("name", ""))
+    for place, category in enumerate(dicts(content.get("categories"))):
+        number, label = _whole(category.get("id")), str(category.get("name") or "")
         if number is None:
-            troubles.append(Trouble("unreadable-labels", name, f"a category whose id is {category.get('id')!r}"))
+            troubles.append(_lacking(name, "id", category, f"category {label or place}"))
         elif number in classes:
             what = f"id {number} is both {classes[number]} and {label}"
             troubles.append(Trouble("repeated-ids", name, what))
         else:
-            classes[number] = label
+            if not label:
+                troubles.append(_lacking(name, "name", category, f"category {number}"))
+            classes[number] = label or str(number)
     return classes
+
+
+def _lacking(name: str, part: str, entry: dict[str, Any], what: str) -> Trouble:
+    found = "has no" if entry.get(part) in (None, "") else f"has {peek(entry[part])} as its"
+    return Trouble("lacking-parts", name, f"{what} {found} {part}")
 
 
 def _samples(
@@ -86,22 +93,25 @@ def _samples(
     folders: dict[str, str],
     troubles: list[Trouble],
 ) -> list[Sample]:
-    things: defaultdict[Any, list[Thing]] = defaultdict(list)
-    seen: Counter[str] = Counter()
-    for annotation in dicts(content["annotations"]):
-        things[_hashable(annotation.get("image_id"))].append(_thing(annotation, classes))
-        seen[str(annotation.get("id"))] += 1
-    repeated = [number for number, times in seen.items() if times > 1 and number != "None"]
-    troubles += [Trouble("repeated-ids", name, f"annotation id {n} is used {seen[n]} times") for n in repeated]
+    things = _things(name, content, classes, troubles)
     split = split_of(name.rpartition("/")[2])
     samples: list[Sample] = []
     known: set[Any] = set()
-    for image in dicts(content["images"]):
+    unnumbered = 0
+    for place, image in enumerate(dicts(content["images"])):
         number, written = _hashable(image.get("id")), str(image.get("file_name") or image.get("path") or "")
+        if image.get("id") is None:
+            troubles.append(_lacking(name, "id", image, f"image {written or place}"))
+            unnumbered += 1
+            continue
         if number in known:
             troubles.append(Trouble("repeated-ids", name, f"image id {number} is used more than once", written))
             continue
         known.add(number)
+        if not written:
+            troubles.append(_lacking(name, "file_name", image, f"image {number}"))
+            things.pop(number, None)
+            continue
         found, how = lookup.find(written, near=name.rpartition("/")[0], split=split)
         if how:
             troubles.append(Trouble("spelt-otherwise", name, f"{written} is {tree.inner(found)} on disk", found))
@@ -119,15 +129,36 @@ def _samples(
                 number=number,
             )
         )
-    for number, lost in things.items():
+    for number, lost in things.items() if len(things) > unnumbered else ():  # else those of images without an id
         troubles.append(Trouble("lost-annotations", name, f"{len(lost)} of image_id {number}, which no image has"))
     return samples
 
 
-def _thing(annotation: dict[str, Any], classes: dict[int, str]) -> Thing:
+def _things(
+    name: str, content: dict[str, Any], classes: dict[int, str], troubles: list[Trouble]
+) -> defaultdict[Any, list[Thing]]:
+    """The objects by the id of their image."""
+    things: defaultdict[Any, list[Thing]] = defaultdict(list)
+    seen: Counter[str] = Counter()
+    for place, annotation in enumerate(dicts(content["annotations"])):
+        number = annotation.get("id")
+        if number is None:
+            troubles.append(Trouble("unnumbered-annotations", name, f"annotation {place}, counted from 0"))
+        else:
+            seen[str(number)] += 1
+        called = f"annotation {place}, counted from 0" if number is None else f"annotation {number}"
+        if annotation.get("image_id") is None:
+            troubles.append(_lacking(name, "image_id", annotation, called))
+        else:
+            things[_hashable(annotation["image_id"])].append(_thing(annotation, classes, called))
+    repeated = [number for number, times in seen.items() if times > 1]
+    troubles += [Trouble("repeated-ids", name, f"annotation id {n} is used {seen[n]} times") for n in repeated]
+    return things
+
+
+def _thing(annotation: dict[str, Any], classes: dict[int, str], place: str) -> Thing:
     number = _whole(annotation.get("category_id"))
     outline = annotation.get("segmentation") or None
-    place = f"annotation {annotation.get('id')}"
     label, crowd = classes.get(number, "") if number is not None else "", bool(annotation.get("iscrowd"))
     area = next(iter(_numbers([annotation.get("area")])), None)
     numbers = _numbers(annotation.get("bbox"))

@@ -1,6 +1,6 @@
-"""What can be wrong with one box or outline: pure functions, for the doctor and for those who are about to train."""
+"""What can be wrong with a box, an outline or a list of classes: pure functions, for the doctor and for training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from limbeck.datasets.records import Box, Labels, Thing
@@ -88,6 +88,18 @@ def outline_flaw(thing: Thing, height: int, width: int) -> str:
     if any(len(polygon) < _LEAST_POINTS or len(polygon) % 2 for polygon in polygons):
         return "a polygon of fewer than three corners, or of an odd count of numbers"
     return ""
+
+
+def same_names(classes: Mapping[int, str]) -> dict[str, list[int]]:
+    """The names that several ids have.
+
+    >>> same_names({1: "cat", 2: "dog", 3: "cat"})
+    {'cat': [1, 3]}
+    """
+    numbers: dict[str, list[int]] = {}
+    for number, name in sorted(classes.items()):
+        numbers.setdefault(name, []).append(number)
+    return {name: several for name, several in numbers.items() if len(several) > 1}
 
 
 def _as_corners(each: Placed) -> bool:

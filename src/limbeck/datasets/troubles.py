@@ -15,6 +15,12 @@ TROUBLES: dict[str, tuple[str, str, str, str, str]] = {
     "other-json": (
         _NOTE, "json file", "{} without labels that are read",
         "They are left aside.", "nothing, if they hold no labels; else write them as COCO json"),
+    "lacking-parts": (
+        _ERROR, "entry", "{} without an id or a name that loaders go by",
+        "What belongs to them cannot be found.", "write the part that is named, or take the entries out"),
+    "unnumbered-annotations": (
+        _WARNING, "annotation", "{} without an id",
+        "Loaders that go by ids (pycocotools) fail on them; here they are read.", "number the annotations"),
     "lost-annotations": (
         _ERROR, "image id", "annotations of {} belong to no image",
         "COCO loaders fail, or drop them in silence.", "add the images to the json, or take the annotations out"),

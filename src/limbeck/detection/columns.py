@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.datasets.flaws import Placed, in_pixels, is_flat, is_outside, other_units, outline_flaw, sticks_out
+from limbeck.datasets.flaws import (
+    Placed,
+    in_pixels,
+    is_flat,
+    is_outside,
+    other_units,
+    outline_flaw,
+    same_names,
+    sticks_out,
+)
 from limbeck.datasets.records import Box, Labels, Sample, Thing
 from limbeck.datasets.rle import mask_of
 from limbeck.detection.masks import Outlines
@@ -80,6 +89,16 @@ def _declared(labels: Labels, samples: Sequence[Sample]) -> list[tuple[int, str]
     return list(enumerate([*listed, *sorted(used - set(listed))]))
 
 
+def merged(sources: Sequence[Source]) -> list[str]:
+    """Several ids with one name, which are one class here."""
+    lines = []
+    for source in sources:
+        for name, numbers in same_names(source.labels.classes).items():
+            ids = " and ".join(map(str, numbers))
+            lines.append(f"{source.tree.source}: {len(numbers)} classes are called {name} (ids {ids}): taken as one")
+    return lines
+
+
 def _things(samples: Iterable[Sample]) -> Iterator[Thing]:
     return (thing for sample in samples for thing in sample.things)
 
@@ -131,7 +150,7 @@ class Gathering:
         elif is_outside(box, height, width) or min(right - left, bottom - top) < _LEAST_SIDE:
             kind = "boxes-outside"
         elif not thing.label:
-            kind = "unknown-class-ids"
+            kind = "objects-without-class" if thing.number is None else "unknown-class-ids"
         if kind:
             self.problems.add(kind, f"{where}: {_words(thing, written)}")
         if kind or thing.label not in self.numbers:
@@ -209,5 +228,5 @@ def _area(thing: Thing, of_box: float, masked: bool) -> float:
 
 
 def _words(thing: Thing, box: Box) -> str:
-    name = thing.label or f"class {thing.number}"
+    name = thing.label or ("no class" if thing.number is None else f"class {thing.number}")
     return f"{name} {','.join(f'{value:.5g}' for value in box)}"

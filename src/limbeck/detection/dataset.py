@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from limbeck.console import progress
-from limbeck.detection.columns import Classes, Columns, Gathering, check_units, classes_of
+from limbeck.detection.columns import Classes, Columns, Gathering, check_units, classes_of, merged
 from limbeck.detection.masks import Masks, Size
 from limbeck.detection.opened import Opened, read_sources
 from limbeck.detection.sources import Listed, drawn_into, join, of_split
@@ -93,6 +93,7 @@ class DetectionSet:
             raise problems.error("no object is left to learn from, or to find", skippable=False)
         if problems and not skip_bad:
             raise problems.error()
+        notes += merged(labelled)
         notes += [f"left out: {problems.summary()}"] if problems else []
         notes += [f"{counted(gathered.over, 'box', 'boxes')} cut at the edge of the image"] if gathered.over else []
         return _assembled(gathered, images, named, tuple(notes))

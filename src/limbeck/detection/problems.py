@@ -22,6 +22,7 @@ KINDS = {
     "boxes-without-extent": ("box", "boxes", "{} without extent", "draw them anew, or take them out"),
     "boxes-outside": ("box", "boxes", "{} outside of the image", "see whether the labels belong to this image"),
     "unknown-class-ids": ("object", "", "{} of a class that is not listed", "name the classes, or correct the ids"),
+    "objects-without-class": ("object", "", "{} without a class", "name it; in COCO by category_id"),
     "other-class-names": (
         "class", "classes", "{} that the model does not know", "rename them, or train with photos of them"),
     "broken-outlines": ("mask", "", "{} not of this image", "make them again from the image as it is"),

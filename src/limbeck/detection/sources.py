@@ -127,9 +127,9 @@ def of_split(
 def _no_such_split(
     sources: Sequence[Source], split: str, lost: Sequence[str], there: Sequence[str], problems: Problems
 ) -> LimbeckError:
-    """With the files of labels that nothing was read from: that of the split may be one of them."""
+    """With the faults of the label files: that of the split may be the one that could not be read."""
     for source in sources:
-        problems.add_troubles(each for each in source.labels.troubles if each.kind in ("unreadable-labels", "not-coco"))
+        problems.add_troubles(source.labels.troubles)
     typed = " ".join(source.tree.source for source in sources)
     near = [best for name in lost for best in nearest(name, there, 1)]
     found = f"{typed}: no image is in the split '{'+'.join(lost) or split}'"
