@@ -9,7 +9,7 @@ from limbeck.checkpoints.loaded import Loaded, load
 from limbeck.checkpoints.loaded_detector import LoadedDetector, load_detector
 from limbeck.checkpoints.pixels import device_named
 from limbeck.classification.models import preprocess_of
-from limbeck.commands.train_model import student_of
+from limbeck.commands.train_model import look_of, student_of
 from limbeck.detection.detector import design
 from limbeck.errors import UnknownName, nearest
 from limbeck.recipes import TRAIN
@@ -61,12 +61,13 @@ def of_recipe(detector: LoadedDetector, recipe: str, batch: int) -> Measured:
     """Beside what is published of a recipe, whose batch eight GPUs share; a recipe may have been trained with another
     detector, or at another size."""
     found = train_recipes(recipe)[0] if recipe in TRAIN else None
-    if found is None or found.fps is None:
+    told = found.published if found else None
+    if found is None or told is None or told.fps is None:
         return Measured(detector, batch)
     options = found.options
-    if (detector.card.detector, *detector.look.size) != (options.detector, options.size, options.size):
+    if (detector.card.detector, detector.look.size) != (options.detector, look_of(options).size):
         return Measured(detector, batch)
-    return Measured(detector, options.batch // _GPUS, found.fps, found.memory)
+    return Measured(detector, max(1, options.batch // _GPUS), told.fps, told.memory)
 
 
 def untrained(recipe: str, device: str) -> LoadedDetector:

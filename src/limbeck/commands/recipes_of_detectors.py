@@ -8,7 +8,7 @@ from rich.table import Table
 from limbeck.console import console
 from limbeck.detection.train_options import Train
 from limbeck.errors import as_typed
-from limbeck.recipes.published_detectors import TrainRecipe
+from limbeck.recipes.published_detectors import Published, TrainRecipe
 from limbeck.runs.choices import flag
 
 _TOLD = (
@@ -29,11 +29,12 @@ def tell_detectors(found: Sequence[TrainRecipe]) -> None:
     """A row for each recipe."""
     drawn = Table(title="\ndetectors: limbeck train", title_justify="left", title_style="bold", box=None)
     drawn.add_column("recipe", no_wrap=True)
-    for column in ("epochs", "lr", "AP", "Mem", "fps"):
+    for column in ("epochs", "batch", "lr", "AP", "AP50", "AP75", "Mem", "fps"):
         drawn.add_column(column, justify="right", no_wrap=True)
     for each in found:
-        published = (f"{value:g}" if value is not None else "" for value in (each.ap, each.memory, each.fps))
-        drawn.add_row(each.name, epochs(each.options), f"{each.rate:g}", *published)
+        told = vars(each.published).values() if each.published else ()
+        published = (f"{value:g}" if value is not None else "" for value in told)
+        drawn.add_row(each.name, epochs(each.options), f"{each.options.batch}", f"{each.rate:g}", *published)
     console.print(drawn)
     console.print("epochs: 24 x 5 are 24, each with five views of every photo")
     console.print("as published on COCO val2017: AP in per cent, GB of a V100 in training, images/s one by one")
@@ -44,10 +45,8 @@ def show_detector(one: TrainRecipe) -> None:
     console.print(f"[bold]{one.name}[/bold]")
     console.print(one.about, markup=False)
     rows = Table(box=None, show_header=False)
-    if one.ap is not None:
-        rows.add_row(
-            "published", f"AP {one.ap:g} % on COCO val2017, {one.memory:g} GB in training, {one.fps:g} images/s"
-        )
+    if one.published:
+        rows.add_row("published", published(one.published))
     rows.add_row("learning rate", f"{one.rate:g} for its batch of {one.options.batch:,}")
     for field in dataclasses.fields(Train):
         value = getattr(one.options, field.name)
@@ -56,7 +55,21 @@ def show_detector(one: TrainRecipe) -> None:
         elif field.name == "milestones" and value and one.options.schedule == "steps":
             rows.add_row(flag(field.name), milestones(one.options))
     console.print(rows)
-    console.print(f"next: limbeck train {one.name} --data LABELLED --out RUN", markup=False)
+    teacher = " --teacher RUN" if one.options.ld_main else ""
+    console.print(f"next: limbeck train {one.name} --data LABELLED{teacher} --out RUN", markup=False)
+
+
+def published(told: Published) -> str:
+    """In words.
+
+    >>> published(Published(36.5, 52.9, 39.3, 1.8))
+    'AP 36.5 %, AP50 52.9 %, AP75 39.3 % on COCO val2017, 1.8 GB in training'
+    """
+    shares = {"AP": told.ap, "AP50": told.ap50, "AP75": told.ap75}
+    words = ", ".join(f"{name} {value:g} %" for name, value in shares.items() if value is not None)
+    words += " on COCO val2017"
+    words += f", {told.memory:g} GB in training" if told.memory is not None else ""
+    return words + (f", {told.fps:g} images/s" if told.fps is not None else "")
 
 
 def epochs(options: Train) -> str:

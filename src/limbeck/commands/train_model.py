@@ -14,7 +14,7 @@ from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint, named, read_c
 from limbeck.checkpoints.detector_card import DetectorCard, assembled, read_detector_card
 from limbeck.checkpoints.weights import fit_weights, read_weights
 from limbeck.classification.models import Architecture, preprocess_of
-from limbeck.commands.train_checks import no_backbone_fits
+from limbeck.commands.train_checks import check_backbone, no_backbone_fits
 from limbeck.console import console
 from limbeck.detection.detector import Design, Detector, Look, design
 from limbeck.detection.gfl import GFL
@@ -102,17 +102,10 @@ def keep(run: Path, card: DetectorCard, rates: Mapping[str, float]) -> None:
 def student_of(options: Train, classes: int) -> Start:
     """The detector on its backbone, which keeps the normalisation that it was trained with."""
     kind = design(options.detector)
-    look = look_of(options, kind)
+    look = look_of(options)
+    check_backbone(options)
     if not options.backbone:
-        if kind.strides:
-            raise OptionError(
-                f"{options.detector} without a backbone",
-                expected="a model's name, or a limbeck run or checkpoint",
-                hint="--backbone mobilenet_v3_large",
-            )
         return Start(assembled(options.detector, classes, None, look), None, look)
-    if not kind.strides and kind.adopt is None:
-        raise no_backbone_fits(options.detector, options.backbone)
     backbone = backbone_of(options)
     if backbone.normalised is not None and not options.weights:
         look = replace(look, mean=backbone.normalised.mean, std=backbone.normalised.std)
@@ -128,9 +121,9 @@ def student_of(options: Train, classes: int) -> Start:
         ) from error
 
 
-def look_of(options: Train, kind: Design) -> Look:
+def look_of(options: Train) -> Look:
     """The detector's own input rule, or that of the weights it begins with; at another size where one is asked for."""
-    look = kind.look
+    look = design(options.detector).look
     if options.weights and not goes_on(options):
         before = read_detector_card(options.weights)
         look = before.look if before.detector == options.detector else look

@@ -57,22 +57,22 @@ def gfl_r101_fpn_coco_2x() -> Train:
 
 
 def gfl_r18_fpn_coco_1x_b16() -> Train:
-    """The same with 16 images a step, as mmdetection's configurations have it."""
+    """As without _b16, 16 images a step, as mmdetection's configurations have it."""
     return replace(on_resnet(18), recipe="gfl_r18_fpn_coco_1x_b16", batch=16)
 
 
 def gfl_r34_fpn_coco_1x_b16() -> Train:
-    """The same with 16 images a step, as mmdetection's configurations have it."""
+    """As without _b16, 16 images a step, as mmdetection's configurations have it."""
     return replace(on_resnet(34), recipe="gfl_r34_fpn_coco_1x_b16", batch=16)
 
 
 def gfl_r50_fpn_coco_1x_b16() -> Train:
-    """The same with 16 images a step: mmdetection's gfl_r50_fpn_1x_coco."""
+    """As without _b16, 16 images a step: mmdetection's gfl_r50_fpn_1x_coco."""
     return replace(on_resnet(50), recipe="gfl_r50_fpn_coco_1x_b16", batch=16)
 
 
 def gfl_r101_fpn_coco_2x_b16() -> Train:
-    """The same with 16 images a step: mmdetection's gfl_r101_fpn_ms-2x_coco, the teacher of three rows."""
+    """As without _b16, 16 images a step: mmdetection's gfl_r101_fpn_ms-2x_coco, the teacher of three rows."""
     return replace(on_resnet(101, twice=True), recipe="gfl_r101_fpn_coco_2x_b16", batch=16)
 
 

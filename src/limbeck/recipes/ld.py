@@ -42,22 +42,22 @@ def ld_r101_gflv1_r101dcn_fpn_coco_2x() -> Train:
 
 
 def ld_r18_gflv1_r101_fpn_coco_1x_b16() -> Train:
-    """The same with 16 images a step: mmdetection's ld_r18-gflv1-r101_fpn_1x_coco."""
+    """As without _b16, 16 images a step: mmdetection's ld_r18-gflv1-r101_fpn_1x_coco."""
     return _row("ld_r18_gflv1_r101_fpn_coco_1x_b16", 18)
 
 
 def ld_r34_gflv1_r101_fpn_coco_1x_b16() -> Train:
-    """The same with 16 images a step: mmdetection's ld_r34-gflv1-r101_fpn_1x_coco."""
+    """As without _b16, 16 images a step: mmdetection's ld_r34-gflv1-r101_fpn_1x_coco."""
     return _row("ld_r34_gflv1_r101_fpn_coco_1x_b16", 34)
 
 
 def ld_r50_gflv1_r101_fpn_coco_1x_b16() -> Train:
-    """The same with 16 images a step: mmdetection's ld_r50-gflv1-r101_fpn_1x_coco."""
+    """As without _b16, 16 images a step: mmdetection's ld_r50-gflv1-r101_fpn_1x_coco."""
     return _row("ld_r50_gflv1_r101_fpn_coco_1x_b16", 50)
 
 
 def ld_r101_gflv1_r101dcn_fpn_coco_2x_b16() -> Train:
-    """The same with 16 images a step: mmdetection's ld_r101-gflv1-r101-dcn_fpn_2x_coco."""
+    """As without _b16, 16 images a step: mmdetection's ld_r101-gflv1-r101-dcn_fpn_2x_coco."""
     return _row("ld_r101_gflv1_r101dcn_fpn_coco_2x_b16", 101, twice=True)
 
 
@@ -82,22 +82,22 @@ def ld_r101_gflv1_r101dcn_fpn_coco_2x_vlr() -> Train:
 
 
 def ld_r18_gflv1_r101_fpn_coco_1x_vlr_b16() -> Train:
-    """The same with 16 images a step."""
+    """As without _b16, 16 images a step."""
     return _row("ld_r18_gflv1_r101_fpn_coco_1x_vlr_b16", 18, around=True)
 
 
 def ld_r34_gflv1_r101_fpn_coco_1x_vlr_b16() -> Train:
-    """The same with 16 images a step."""
+    """As without _b16, 16 images a step."""
     return _row("ld_r34_gflv1_r101_fpn_coco_1x_vlr_b16", 34, around=True)
 
 
 def ld_r50_gflv1_r101_fpn_coco_1x_vlr_b16() -> Train:
-    """The same with 16 images a step."""
+    """As without _b16, 16 images a step."""
     return _row("ld_r50_gflv1_r101_fpn_coco_1x_vlr_b16", 50, around=True)
 
 
 def ld_r101_gflv1_r101dcn_fpn_coco_2x_vlr_b16() -> Train:
-    """The same with 16 images a step."""
+    """As without _b16, 16 images a step."""
     return _row("ld_r101_gflv1_r101dcn_fpn_coco_2x_vlr_b16", 101, twice=True, around=True)
 
 
