@@ -233,6 +233,27 @@ def test_a_split_that_is_not_there(
     assert hint in told_hint
 
 
+@pytest.mark.parametrize(
+    ("words_of_it", "found", "hint"),
+    [
+        (
+            ["--backbone", "resnet50_dv"],
+            "--backbone resnet50_dv: unknown model 'resnet50_dv'",
+            "--backbone resnet50_vd",
+        ),
+        (["--backbone", ""], "ssdlite without a backbone", "--backbone mobilenet_v3_large"),
+        (["--detector", "ssd300_vgg16", "--backbone", "resnet18"], "which has a backbone of its own", "--backbone"),
+    ],
+)
+def test_a_backbone_that_cannot_be_is_told_before_the_photos_are_read(
+    words_of_it: list[str], found: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = words(tmp_path / "nowhere", tmp_path / "run", "--detector", "ssdlite", *words_of_it)
+    told_found, _, told_hint = parts(told(line, capsys))
+    assert found in told_found
+    assert hint in told_hint
+
+
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy that knows cats and dogs."""

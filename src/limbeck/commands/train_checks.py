@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from limbeck.checkpoints.card import is_checkpoint, named
 from limbeck.detection import DETECTORS
 from limbeck.detection.detector import design
 from limbeck.detection.policies import POLICIES
 from limbeck.detection.train_options import Train
-from limbeck.errors import OptionError, as_typed, unknown_name
+from limbeck.errors import OptionError, UnknownName, as_typed, unknown_name
 from limbeck.runs.choices import TRACKERS, flag, typed
 
 EXAMPLE = "limbeck train ssdlite --data LABELLED --out RUN"
@@ -45,6 +47,38 @@ def validate(options: Train) -> None:
             expected="at most one part for each image of a batch",
             hint=f"--accumulate {options.batch}",
         )
+    if not options.resume:  # a run that goes on has kept how its detector is built
+        check_backbone(options)
+
+
+def check_backbone(options: Train) -> None:
+    """Fail on a backbone that is missing, unknown, or not for this detector.
+
+    >>> check_backbone(Train())
+    Traceback (most recent call last):
+    limbeck.errors.OptionError: ssdlite without a backbone
+      expected: a model's name, or a limbeck run or checkpoint
+      try:      --backbone mobilenet_v3_large
+    """
+    kind = design(options.detector)
+    if not options.backbone and kind.strides:
+        raise OptionError(
+            f"{options.detector} without a backbone",
+            expected="a model's name, or a limbeck run or checkpoint",
+            hint="--backbone mobilenet_v3_large",
+        )
+    if options.backbone and not kind.strides and kind.adopt is None:
+        raise no_backbone_fits(options.detector, options.backbone)
+    if options.backbone and not is_checkpoint(Path(options.backbone).expanduser()):
+        try:
+            named(options.backbone)
+        except UnknownName as error:
+            near = error.expected.split(", ")[0]
+            raise UnknownName(
+                f"--backbone {options.backbone}: {error.found}",
+                expected=error.expected,
+                hint=f"--backbone {near}" if near else error.hint,
+            ) from error
 
 
 def _out_of_range(options: Train) -> list[tuple[str, bool, str]]:
