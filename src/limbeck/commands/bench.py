@@ -226,7 +226,8 @@ def show(numbers: dict[str, Any], output: Console) -> None:
     for name, key, form in rows:
         cells = [form.format(numbers[key])]
         if published:
-            cells.append(f"{numbers['published_' + key]:g}")
+            there = numbers[f"published_{key}"]
+            cells.append("" if there is None else f"{there:g}")
         drawn.add_row(name, *cells)
     output.print(drawn)
     threads = "" if numbers["device"].startswith("cuda") else f", threads: {numbers['threads']}"
