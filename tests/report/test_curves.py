@@ -30,6 +30,16 @@ def test_words_tell_the_curve_to_those_who_cannot_see_it() -> None:
 def test_one_point_is_drawn_as_a_dot(value: float) -> None:
     (curve,) = curves([{"step": 0, "loss": value}])
     assert "<use" in curve.svg
+    assert curve.note == f"one measurement, the mean up to step 0: in training {value:.3g}"
+
+
+def test_a_short_run_says_what_its_points_are() -> None:
+    few = [{"step": step, "loss": 1 / step} for step in (2, 4)]
+    loss, precision = curves([*few, {"step": 4, "AP": 0.25, "AP50": 0.5}])
+    assert loss.note == "a point is the mean of the steps since the one before"
+    assert loss.svg.count("<use") >= 2, "each is seen"
+    assert precision.note.replace("\u00a0", " ") == "one measurement, at step 4: AP 25.0 %, AP50 50.0 %"
+    assert not any(curve.note for curve in curves(history()))
 
 
 def test_nothing_to_draw() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # matplotlib wants a colour, the page decides it: each of these stands for a CSS variable
 COLOURS = {"muted": "#010203", "line": "#010204", "accent": "#010205", "ink": "#010206"}
 _INCHES = (5.6, 2.9)
+_FEW = 10  # points, that can be told apart
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """A drawing for the page: its title, the lines in it, the words for who cannot see it, and the SVG itself."""
+    """A drawing for the page: its title, the lines in it, the words for who cannot see it, and the SVG itself.
+
+    `note` says what the points of a short run are.
+    """
 
     title: str
     lines: tuple[Line, ...]
     words: str
     svg: str
+    note: str = ""
 
 
 PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
@@ -88,16 +93,30 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Curve]:
         found = {line: points for line in lines if len((points := series(history, line.key))[0])}
         if any(line.key != "top1" for line in found):  # alone it belongs to no panel: another one shows it
             words = f"{title}: " + "; ".join(_words(line, points, scale) for line, points in found.items()) + "."
-            drawn.append(Curve(title, tuple(found), words, _svg(scale, found, last)))
+            drawn.append(Curve(title, tuple(found), words, _svg(scale, found, last), _note(found, scale)))
     return drawn
+
+
+def _note(lines: Mapping[Line, Points], scale: str) -> str:
+    most = max(len(steps) for steps, _ in lines.values())
+    noisy = any(line.style == "noisy" for line in lines)
+    if most == 1:
+        told = ", ".join(f"{line.label} {_value(values[0], scale)}" for line, (_, values) in lines.items())
+        step = max(float(steps[0]) for steps, _ in lines.values())
+        return f"one measurement, {'the mean up to' if noisy else 'at'} step {step:,.0f}: {told}"
+    return "a point is the mean of the steps since the one before" if noisy and most <= _FEW else ""
 
 
 def _words(line: Line, points: Points, scale: str) -> str:
     steps, values = points
-    first, last = (percent(value) if scale == "share" else f"{value:.3g}" for value in (values[0], values[-1]))
+    first, last = _value(values[0], scale), _value(values[-1], scale)
     if len(steps) == 1:
         return f"{line.label} {last} at step {steps[0]:,.0f}"
     return f"{line.label} from {first} at step {steps[0]:,.0f} to {last} at step {steps[-1]:,.0f}"
+
+
+def _value(value: float, scale: str) -> str:
+    return percent(value) if scale == "share" else f"{value:.3g}"
 
 
 def _svg(scale: str, lines: Mapping[Line, Points], last: float) -> str:
@@ -119,7 +138,7 @@ def _svg(scale: str, lines: Mapping[Line, Points], last: float) -> str:
 
 def _draw(axes: "Axes", line: Line, points: Points) -> None:
     colour = COLOURS[line.colour]
-    marked = len(points[0]) == 1 or (line.style == "dotted" and len(points[0]) <= 40)
+    marked = len(points[0]) <= _FEW or (line.style == "dotted" and len(points[0]) <= 40)
     look: dict[str, Any] = {"color": colour, "linewidth": 1.8, "marker": "o" if marked else "", "markersize": 4.5}
     if line.style == "noisy":
         axes.plot(*thin(points), color=colour, alpha=0.35, linewidth=0.8)
