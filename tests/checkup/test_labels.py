@@ -208,6 +208,14 @@ def test_a_count_that_is_not_that_of_the_names(tmp_path: Path, diagnose: Diagnos
     assert list(diagnose(root)) == ["class-count-differs"]
 
 
+def test_ids_of_which_nothing_says_what_they_mean(tmp_path: Path, diagnose: Diagnose) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "data.yaml").unlink()
+    finding = diagnose(root)["no-class-list"]
+    assert (finding.severity, finding.count) == (ERROR, 1)
+    assert finding.places[0].what.startswith("class ids 0 to 1, and no data.yaml")
+
+
 @pytest.mark.parametrize(
     ("check", "line"),
     [

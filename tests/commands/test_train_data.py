@@ -11,7 +11,7 @@ import pytest
 from limbeck.cli import main
 from limbeck.detection import DETECTORS
 from limbeck.training.log import read_metrics
-from tests.checkup.sets import WIDTH, coco, coco_content, photo, voc
+from tests.checkup.sets import WIDTH, coco, coco_content, photo, voc, yolo
 from tests.commands.told import parts, told
 
 Change = Callable[[dict[str, Any]], object]
@@ -217,6 +217,21 @@ def test_one_of_two_sources_has_only_a_broken_json(tmp_path: Path, capsys: pytes
     line = words(one, tmp_path / "run")
     line.insert(line.index("--split"), str(two))
     assert f"{two}/annotations/instances.json: not JSON: " in parts(told(line, capsys))[0]
+
+
+@pytest.mark.parametrize(("name", "text"), [("classes.txt", "cat\ndog\n"), ("data.yaml", "names: [cat, dog]\n")])
+def test_yolo_without_names_of_classes(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = yolo(tmp_path / "set")
+    (source / "data.yaml").unlink()
+    found, _, _ = parts(told(words(source, tmp_path / "run"), capsys))
+    assert "1 set of labels without names of classes (write one of the two files into the folder)" in found
+    assert f"{source}: class ids 0 to 1, and no data.yaml with names: [...] nor classes.txt" in found
+    assert "not listed" not in found
+    (source / name).write_text(text)
+    main(words(source, tmp_path / "run"))
+    assert "20 photos with 20 boxes of 2 classes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ TROUBLES: dict[str, tuple[str, str, str, str, str]] = {
     "repeated-ids": (
         _ERROR, "id", "{} used more than once",
         "Of two entries with one id a loader keeps the last: the other is lost.", "number them anew"),
+    "no-class-list": (
+        _ERROR, "set", "{} of labels without names of classes",
+        "Nothing says what the ids mean.", "write one of the two files into the folder"),
     "class-lists-differ": (
         _ERROR, "class", "{} called otherwise in another file of the same set",
         "The splits do not speak of the same classes.", "use one list of classes in all files"),

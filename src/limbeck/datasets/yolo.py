@@ -52,7 +52,7 @@ def read(tree: Tree, lookup: Lookup) -> Labels | None:
             samples.append(Sample(f"{PurePosixPath(text).stem}.jpg", found=False, things=lost, source=text))
     boxes = sum(len(sample.things) for sample in samples)
     told = f"YOLO: {len(pairs):,} txt files, {boxes:,} objects, {counted(len(classes), 'class', 'classes')}{told}"
-    troubles += _counted(table, classes, told)
+    troubles += _counted(table, classes, told) + _unnamed(tree, samples, classes)
     return Labels("YOLO", told, "detection", samples, classes, troubles=troubles, first=0, shares=True)
 
 
@@ -121,13 +121,16 @@ def _table(tree: Tree, troubles: list[Trouble]) -> tuple[dict[str, Any], str]:
                     Trouble("unreadable-labels", name, f"not readable as YAML: {' '.join(str(error).split())}")
                 )
                 continue
-            if (
-                isinstance(content, dict)
-                and content.keys() & {"names", "nc"}
-                and content.keys() & {*_SPLITS, "path", "nc"}
-            ):
+            if isinstance(content, dict) and _is_table(content, PurePosixPath(name).stem.lower()):
                 return content | {"": name}, f" ({tree.inner(name)})"
     return {}, ""
+
+
+def _is_table(content: dict[str, Any], stem: str) -> bool:
+    """Whether a yaml is a list of classes, and not any file that has names in it."""
+    return bool(content.keys() & {"names", "nc"}) and (
+        bool(content.keys() & {*_SPLITS, "path", "nc"}) or stem in ("data", "dataset")
+    )
 
 
 def _classes(table: dict[str, Any]) -> dict[int, str]:
@@ -151,6 +154,15 @@ def _counted(table: dict[str, Any], classes: dict[int, str], told: str) -> list[
     if table.get("names") and isinstance(count, int) and count != len(classes):
         return [Trouble("class-count-differs", table[""], f"nc is {count}, and {len(classes)} names follow")]
     return []
+
+
+def _unnamed(tree: Tree, samples: Sequence[Sample], classes: dict[int, str]) -> list[Trouble]:
+    """Ids of which nothing says what they mean."""
+    used = {thing.number for sample in samples for thing in sample.things if thing.number is not None}
+    if classes or not used:
+        return []
+    what = f"class ids {min(used)} to {max(used)}, and no data.yaml with names: [...] nor classes.txt, a name a line"
+    return [Trouble("no-class-list", tree.source, what)]
 
 
 def _lists(tree: Tree, table: dict[str, Any], lookup: Lookup, troubles: list[Trouble]) -> dict[str, list[str]]:

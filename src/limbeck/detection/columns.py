@@ -151,7 +151,7 @@ class Gathering:
             kind = "boxes-outside"
         elif not thing.label:
             kind = "objects-without-class" if thing.number is None else "unknown-class-ids"
-        if kind:
+        if kind and (kind != "unknown-class-ids" or labels.classes):  # a list that is missing is told as a whole
             self.problems.add(kind, f"{where}: {_words(thing, written)}")
         if kind or thing.label not in self.numbers:
             return
