@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from limbeck.commands.study import study
     from limbeck.commands.teach import teach
     from limbeck.commands.train import train
+    from limbeck.commands.upgrade_ssd import upgrade_ssd
     from limbeck.recipes.published import recipes
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "study",
     "teach",
     "train",
+    "upgrade_ssd",
 ]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck.checkpoints.mm_meta import Meta, read_meta
-from limbeck.checkpoints.unpickle import Thing
+from limbeck.checkpoints.pickle_values import Thing
 
 ODD = (1e999, -1e999, float("nan"), 16**5000, True, "1", None, torch.ones(2))
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from limbeck.checkpoints.pickle_values import Damaged, Refused, Thing
 from limbeck.checkpoints.torchfile import read_tree
-from limbeck.checkpoints.unpickle import Damaged, Refused, Thing
 from limbeck.checkpoints.weights import read_contents
 from limbeck.errors import CheckpointError, UnsafeFile
 from tests.checkpoints.mm_files import Config, HistoryBuffer, mmengine, saved

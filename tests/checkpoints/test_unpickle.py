@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from limbeck.checkpoints.unpickle import Array, Damaged, Refused, unpickled
+from limbeck.checkpoints.pickle_values import Array, Damaged, Refused
+from limbeck.checkpoints.unpickle import unpickled
 
 
 class Calls:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
+import limbeck
 from limbeck import cli
 from limbeck.commands import train
 from limbeck.detection.train_options import Train
@@ -115,6 +116,11 @@ def test_an_unknown_verb_is_told_with_the_nearest(capsys: pytest.CaptureFixture[
 def test_words_that_do_not_parse(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(words) == 2
     assert told in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_python_has_what_the_command_line_has() -> None:
+    assert {*limbeck.__all__} >= {*cli.COMMANDS, "load", "backbone", "upgrade_ssd"}
+    assert all(callable(getattr(limbeck, name)) for name in limbeck.__all__)
 
 
 def test_an_error_of_the_user_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

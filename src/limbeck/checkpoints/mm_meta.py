@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from limbeck.checkpoints.unpickle import Thing
+from limbeck.checkpoints.pickle_values import Thing
 from limbeck.errors import shown
 
 _LONGEST = 1_000_000  # letters of a config

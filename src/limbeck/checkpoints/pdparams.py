@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from limbeck.checkpoints.unpickle import Array, Damaged, Refused, is_shape, unpickled
+from limbeck.checkpoints.pickle_values import Array, Damaged, Refused, is_shape
+from limbeck.checkpoints.unpickle import unpickled
 from limbeck.checkpoints.weights import kind, text_in
 from limbeck.errors import CheckpointError, UnsafeFile, shown
 from limbeck.files import write_atomically

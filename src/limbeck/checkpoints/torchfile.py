@@ -20,19 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.checkpoints.unpickle import (
-    CALLS,
-    WORDS,
-    Damaged,
-    Kind,
-    Language,
-    Machine,
-    Refused,
-    Thing,
-    Word,
-    is_shape,
-    made,
-)
+from limbeck.checkpoints.pickle_arrays import CALLS, WORDS
+from limbeck.checkpoints.pickle_values import Damaged, Kind, Language, Refused, Thing, Word, is_shape
+from limbeck.checkpoints.unpickle import Machine, made
 
 _KINDS = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,

@@ -4,80 +4,15 @@ What pickle calls a function is here a word of a literal table, which makes an `
 Nothing is larger than the file: an array's bytes are in it, once. Files of another kind have a `Language` of their own.
 """
 
-import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
-import numpy as np
-
+from limbeck.checkpoints.pickle_arrays import ARRAYS, fill, set_order
+from limbeck.checkpoints.pickle_values import MOST_LETTERS, Array, Damaged, Kind, Language, Refused, Thing, Word, plain
 from limbeck.errors import shown
 
 _MOST_STEPS = 1_000_000  # a step takes a byte of the file at least, and up to two hundred of memory
-_MOST_AXES, _MOST_VALUES, _MOST_LETTERS = 32, 2**48, 1000
-_KINDS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
-
-
-class Refused(Exception):
-    """What a file of arrays never holds."""
-
-
-class Damaged(Exception):
-    """The bytes are no whole pickle."""
-
-
-@dataclass
-class Kind:
-    """A plain number type: `f4` and the order of its bytes, which numpy says afterwards."""
-
-    code: str
-    order: str = ""
-
-
-@dataclass
-class Array:
-    """An array, empty until its state is read; its bytes are those of the file."""
-
-    kind: Kind | None = None
-    shape: tuple[int, ...] = ()
-    fortran: bool = False
-    content: memoryview | bytes = b""
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The array itself, read-only: its memory is the file."""
-        if self.kind is None:
-            raise Refused("it holds an array without a state")
-        flat = np.frombuffer(self.content, np.dtype(self.kind.order + self.kind.code))
-        return flat.reshape(self.shape, order="F" if self.fortran else "C")
-
-
-@dataclass(frozen=True)
-class Word:
-    """A name of another module, as the file writes it."""
-
-    name: str
-
-
-@dataclass
-class Thing:
-    """A class or function that nobody imports, or an object of it: what the file says, and nothing that runs."""
-
-    name: str
-    args: Any = None  # None: the class itself
-    state: Any = None
-
-
-@dataclass(frozen=True)
-class Language:
-    """What files of one kind may name: words that make values, and names whose objects are passed over as `Thing`."""
-
-    words: Mapping[str, str]
-    calls: "Mapping[str, Callable[[Machine, tuple[Any, ...]], Any]]"
-    harmless: re.Pattern[str] | None = None
-    mappings: re.Pattern[str] | None = None  # the harmless ones that are dicts
-    outside: "Callable[[Machine, Any], Any] | None" = None  # what a reference to outside of the pickle means
 
 
 def unpickled(content: memoryview) -> object:
@@ -154,17 +89,6 @@ class Machine:
             raise Refused(f"it would make more bytes than the {len(self.content):,} that it has")
 
 
-def is_shape(shape: object) -> bool:
-    """Whether numpy can have an array of this shape, should it be empty too.
-
-    >>> is_shape((0, 3)), is_shape((0, 2**62))
-    (True, False)
-    """
-    if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
-        return False
-    return bool(prod(max(n, 1) for n in shape) <= _MOST_VALUES)
-
-
 def _text(machine: Machine, form: str) -> str:
     try:
         return str(machine.take(machine.number(form)), "utf-8")
@@ -220,9 +144,9 @@ def _set(machine: Machine, values: list[Any]) -> None:
             continue
         if not isinstance(key, str | memoryview):
             raise Refused("a key in it is no text")
-        if len(key) > _MOST_LETTERS:
+        if len(key) > MOST_LETTERS:
             raise Refused(f"a key in it has {len(key):,} letters")
-        into[_plain(key)] = value
+        into[plain(key)] = value
 
 
 def _reduce(machine: Machine) -> Any:
@@ -262,96 +186,11 @@ def _build(machine: Machine) -> None:
     elif isinstance(built, dict) and machine.language.harmless:
         pass  # what a dict of another name has besides its items
     elif isinstance(built, Kind):
-        _set_order(built, state)
+        set_order(built, state)
     elif isinstance(built, Array) and built.kind is None and isinstance(state, tuple) and len(state) in (4, 5):
-        _fill(machine, built, *state[-4:])
+        fill(machine, built, *state[-4:])
     else:
         raise Refused("it sets the state of what is no new array")
-
-
-def _set_order(kind: Kind, state: object) -> None:
-    plain = isinstance(state, tuple) and len(state) == 8 and state[2:] == (None, None, None, -1, -1, 0)
-    order = _plain(state[1]) if isinstance(state, tuple) and len(state) > 1 else ""
-    if not plain or kind.order or order not in ("<", ">", "=", "|"):
-        raise Refused("it holds arrays of something else than plain numbers")
-    kind.order = order
-
-
-def _fill(machine: Machine, array: Array, shape: Any, kind: Any, fortran: Any, content: Any) -> None:
-    if isinstance(kind, Thing):
-        return  # of texts or dates, which nobody asks for
-    if not isinstance(kind, Kind) or not kind.order or not isinstance(content, memoryview | bytes):
-        raise Refused("it holds arrays of something else than plain numbers")
-    if not is_shape(shape):
-        raise Refused("an array in it declares a shape that no array has")
-    declared = prod(shape) * int(kind.code[1:])
-    if declared != len(content):
-        raise Refused(f"an array in it declares {declared:,} bytes, and has {len(content):,}")
-    machine.declared += declared
-    machine.check_held(machine.declared)
-    array.kind, array.shape, array.fortran, array.content = kind, shape, bool(fortran), content
-
-
-def _new_array(machine: Machine, args: tuple[Any, ...]) -> Array:
-    if len(args) != 3 or args[0] != Word("ndarray") or args[1] != (0,):
-        raise Refused("it makes an array of another type than numpy's")
-    return Array()
-
-
-def _array_of_buffer(machine: Machine, args: tuple[Any, ...]) -> Array:
-    if len(args) != 4 or args[3] not in ("C", "F"):
-        raise Refused("it makes an array of something else than bytes")
-    content, kind, shape, order = args
-    array = Array()
-    _fill(machine, array, shape, kind, order == "F", content)
-    return array
-
-
-def _kind(machine: Machine, args: tuple[Any, ...]) -> Kind:
-    code = _plain(args[0]) if args else ""
-    if len(args) > 3 or code not in _KINDS:
-        raise Refused("it holds arrays of something else than plain numbers")
-    return Kind(code)
-
-
-def _encoded(machine: Machine, args: tuple[Any, ...]) -> bytes:
-    if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
-        raise Refused("it encodes text in a way that arrays do not need")
-    machine.encoded += len(args[0])
-    machine.check_held(machine.encoded)
-    try:
-        return args[0].encode("latin1")
-    except UnicodeEncodeError as error:
-        raise Damaged("bytes in it are no bytes") from error
-
-
-def _no_bytes(machine: Machine, args: tuple[Any, ...]) -> bytes:
-    if args:
-        raise Refused("it makes bytes of a size of its own")
-    return b""
-
-
-def _same_tuple(machine: Machine, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(args) != 1 or not isinstance(args[0], tuple):
-        raise Refused("it makes a tuple of what is none")
-    return args[0]
-
-
-def _no_items(machine: Machine, args: tuple[Any, ...]) -> dict[str, Any]:
-    if args:
-        raise Refused("it makes a dict of what is none")
-    return {}
-
-
-def _not_called(machine: Machine, args: tuple[Any, ...]) -> Any:
-    raise Refused("it calls the type of arrays itself")
-
-
-def _plain(text: object) -> str:
-    """Text; that of Python 2 is bytes."""
-    if isinstance(text, memoryview | bytes):
-        return bytes(text[:_MOST_LETTERS]).decode("latin1")
-    return text if isinstance(text, str) else ""
 
 
 def _unknown(opcode: bytes) -> Exception:
@@ -359,33 +198,6 @@ def _unknown(opcode: bytes) -> Exception:
         return Refused(_REFUSED[opcode])
     return Damaged("it is no pickle" if opcode.isascii() else "a step in it is none of pickle's")
 
-
-CALLS: Mapping[str, Callable[[Machine, tuple[Any, ...]], Any]] = {
-    "array": _new_array,
-    "buffer": _array_of_buffer,
-    "kind": _kind,
-    "encode": _encoded,
-    "bytes": _no_bytes,
-    "tuple": _same_tuple,
-    "dict": _no_items,
-    "ndarray": _not_called,
-}
-
-WORDS = {
-    "numpy.core.multiarray _reconstruct": "array",
-    "numpy._core.multiarray _reconstruct": "array",
-    "numpy.core.numeric _frombuffer": "buffer",
-    "numpy._core.numeric _frombuffer": "buffer",
-    "numpy ndarray": "ndarray",
-    "numpy dtype": "kind",
-    "_codecs encode": "encode",
-    "__builtin__ bytes": "bytes",
-    "builtins bytes": "bytes",
-    "__builtin__ tuple": "tuple",
-    "builtins tuple": "tuple",
-    "collections OrderedDict": "dict",
-}
-ARRAYS = Language(WORDS, CALLS)
 
 _PUSHED: Mapping[bytes, Callable[[Machine], Any]] = {
     b"N": lambda machine: None,

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from limbeck.checkpoints.pickle_values import Damaged, Refused, Thing
 from limbeck.checkpoints.torchfile import read_tree
-from limbeck.checkpoints.unpickle import Damaged, Refused, Thing
 from limbeck.errors import CheckpointError, UnsafeFile, counted, shown
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,49 @@ INPUT, OUTPUT, BATCH = "images", "logits", "batch"
 
 def write_onnx(model: nn.Module, example: Tensor, file: Path, about: Mapping[str, str], *, opset: int = OPSET) -> None:
     """A classifier with a free batch size, as one file; `about` goes into its metadata."""
+    export(
+        model,
+        (torch.cat([example, example]),),  # a batch of one would be taken for a constant
+        file,
+        about,
+        names=((INPUT,), (OUTPUT,)),
+        opset=opset,
+        shapes=({0: torch.export.Dim(BATCH, min=1)},),
+    )
+
+
+def export(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    file: Path,
+    about: Mapping[str, str],
+    *,
+    names: tuple[Sequence[str], Sequence[str]],
+    opset: int = OPSET,
+    shapes: tuple[Any, ...] | None = None,
+    called: str = "",
+) -> None:
+    """A network as one file, whole or not at all; `names` are those of what goes in and of what comes out."""
     needed()
-    batch = torch.export.Dim(BATCH, min=1)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             warnings.simplefilter("ignore")  # those of the exporter about itself
             program = torch.onnx.export(
                 model.eval(),
-                (torch.cat([example, example]),),  # a batch of one would be taken for a constant
+                inputs,
                 dynamo=True,
                 opset_version=opset,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: batch},),
+                input_names=list(names[0]),
+                output_names=list(names[1]),
+                dynamic_shapes=shapes,
                 verbose=False,
             )
     except Exception as error:  # the exporter raises whatever its stages raise
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise CheckpointError(
-            f"{type(model).__name__} cannot be exported: {first}",
+            f"{called or type(model).__name__} cannot be exported: {first}",
             expected="a network that torch.export can follow",
-            hint="a convolutional student, or limbeck.load(RUN).model and an exporter of its own",
+            hint="a convolutional network, or limbeck.load(RUN).model and an exporter of its own",
         ) from error
     assert program is not None
     program.model.metadata_props.update(about)
