@@ -12,12 +12,26 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 from serve import DECAY, LR, MOMENTUM, Photos, serve
 
-CONFIGS = {"ssd300": "ssd300_coco.py", "ssdlite_mobilenetv2": "ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py"}
+CONFIGS = {
+    "ssd300": "ssd/ssd300_coco.py",
+    "ssdlite_mobilenetv2": "ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py",
+    "gfl_r18": "gfl/gfl_r50_fpn_1x_coco.py",  # there is none of a ResNet-18
+    "ld_r18": "ld/ld_r18-gflv1-r101_fpn_1x_coco.py",
+}
 
 
 def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, float]]:
     register_all_modules()
-    config = Config.fromfile(Path(mmdet.__file__).parent / ".mim/configs/ssd" / CONFIGS[model])
+    name = model.partition("@")[0]
+    configs = Path(mmdet.__file__).parent / ".mim/configs"
+    config = Config.fromfile(configs / CONFIGS[name])
+    if name.endswith("_r18"):
+        config.model.backbone.update(depth=18, init_cfg=None)
+        config.model.neck.in_channels = [64, 128, 256, 512]
+    if name == "ld_r18":
+        teacher = Config.fromfile(configs / "gfl/gfl_r101_fpn_ms-2x_coco.py")
+        teacher.model.backbone.init_cfg = None
+        config.model.update(teacher_config=teacher, teacher_ckpt=None)
     network = MODELS.build(config.model).train()
     sgd = {"type": "SGD", "lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY}
     wrapper = build_optim_wrapper(network, {"type": "OptimWrapper", "optimizer": sgd})

@@ -311,8 +311,8 @@ def test_a_distilled_backbone_goes_under_it(
     assert all(torch.allclose(before[name], after[f"backbone.model.{name}"], atol=1e-4) for name in kept)
 
 
-def test_frozen_parts_stay_as_they_are(scenes: Path, tmp_path: Path) -> None:
-    given = {"detector": "ssdlite", "backbone": "test_resnet", "size": 64, "val": "none"}
+def test_frozen_parts_stay_as_they_are(whole: Path, scenes: Path, tmp_path: Path) -> None:
+    given = {"detector": "ssdlite", "backbone": "test_resnet", "size": 64, "val": "none", "weights": str(whole)}
     limbeck.train(**options(scenes, tmp_path / "one", **given, steps=1, frozen=3))
     limbeck.train(**options(scenes, tmp_path / "two", **given, steps=4, frozen=3))
     one, two = weights(tmp_path / "one", "student"), weights(tmp_path / "two", "student")

@@ -15,6 +15,7 @@ from limbeck.commands.finish import is_best
 from limbeck.commands.train_checks import FIELDS, validate
 from limbeck.commands.train_job import TrainJob, prepare
 from limbeck.commands.train_measure import measure, tell, write_classes, write_rows
+from limbeck.commands.train_model import goes_on, refuse_frozen_noise
 from limbeck.commands.train_report import report
 from limbeck.commands.train_teacher import validate_teacher
 from limbeck.console import console, duration
@@ -81,6 +82,8 @@ def run(asked: Train) -> LoadedDetector:
     validate_teacher(options)
     if options.scratch:
         options = replace(options, pretrained=False, frozen=0, norm_eval=False)
+    if not goes_on(options):
+        refuse_frozen_noise(options)
     ranks = start_ranks(options.device, options.track, Path(options.out))
     started = time.monotonic()
     with session(ranks, options.out):

@@ -52,7 +52,6 @@ def begun(options: Train, classes: Sequence[str]) -> tuple[Start, Mapping[str, f
         told = json.loads(file.read_text())
         card = DetectorCard.from_dict(told["card"])
         return Start(as_told(card.build(), options), card.backbone, card.look), told["rates"]
-    refuse_frozen_noise(options)
     start = student_of(options, len(classes))
     as_told(start.model, options)
     if options.weights and not goes_on(options):

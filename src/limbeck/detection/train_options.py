@@ -122,7 +122,7 @@ class Train:
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on CUDA that has it, else float32."""
+    """auto: bfloat16 where the hardware multiplies it, on a CPU only without depthwise layers; else float32."""
     accumulate: int = 1
     """Parts that a batch is taken in."""
     sync_bn: bool = False

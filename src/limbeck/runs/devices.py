@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
+from torch import nn
 
 from limbeck.errors import OptionError
 from limbeck.runs.choices import Precision, TeacherPrecision
@@ -38,10 +39,13 @@ def start_ranks(device: str, track: tuple[str, ...], run: Path) -> Ranks:
     return Ranks(accelerator)
 
 
-def student_precision(asked: Precision, device: torch.device) -> Precision:
-    """bfloat16 on CUDA that has it; float32 elsewhere: on a CPU it slows depthwise networks down by half."""
+def student_precision(asked: Precision, device: torch.device, model: nn.Module | None = None) -> Precision:
+    """bfloat16 where the hardware multiplies it: on CUDA, and on such a CPU for a model that has no depthwise layers,
+    which it would slow down by half."""
     if asked != "auto":
         return asked
+    if device.type == "cpu":
+        return "bfloat16" if model is not None and _multiplies_bfloat16() and not _has_depthwise(model) else "float32"
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else "float32"
 
 
@@ -50,9 +54,16 @@ def teacher_precision(asked: TeacherPrecision, device: torch.device) -> TeacherP
     if asked != "auto":
         return asked
     if device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return "bfloat16" if fast else "float32"
+        return "bfloat16" if _multiplies_bfloat16() else "float32"
     return student_precision("auto", device)
+
+
+def _multiplies_bfloat16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _has_depthwise(model: nn.Module) -> bool:
+    return any(isinstance(each, nn.Conv2d) and each.groups == each.in_channels > 1 for each in model.modules())
 
 
 def reading_workers(asked: int, world: int) -> int:
