@@ -3,6 +3,7 @@
 import pytest
 
 from limbeck.cli import main
+from limbeck.recipes import TRAIN
 from tests.commands.told import told
 
 
@@ -19,6 +20,15 @@ def test_of_detectors(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--milestones    0.666667 0.916667: a tenth after 16 epochs, and after 22" in said
     main(["recipes", "ssdlite"])
     assert "milestones" not in capsys.readouterr().out, "a cosine has none"
+
+
+def test_no_number_is_cut_short_where_lines_are_short(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["recipes"])
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert all(name in said for name in TRAIN)
+    main(["recipes", "gfl_r18_fpn"])
+    assert "24 x 5" not in capsys.readouterr().out, "only where there is such a recipe"
 
 
 def test_a_detector_s_name_spelt_wrong(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,17 +27,24 @@ _TOLD = (
 
 def tell_detectors(found: Sequence[TrainRecipe]) -> None:
     """A row for each recipe."""
+    rows = [_row(each) for each in found]
     drawn = Table(title="\ndetectors: limbeck train", title_justify="left", title_style="bold", box=None)
-    drawn.add_column("recipe", no_wrap=True)
-    for column in ("epochs", "batch", "lr", "AP", "AP50", "AP75", "Mem", "fps"):
-        drawn.add_column(column, justify="right", no_wrap=True)
-    for each in found:
-        told = vars(each.published).values() if each.published else ()
-        published = (f"{value:g}" if value is not None else "" for value in told)
-        drawn.add_row(each.name, epochs(each.options), f"{each.options.batch}", f"{each.rate:g}", *published)
+    drawn.padding = 0, 1, 0, 0
+    for place, column in enumerate(("recipe", "epochs", "batch", "lr", "AP", "AP50", "AP75", "Mem", "fps")):
+        widest = max(len(row[place]) for row in rows)  # a narrow terminal breaks lines, and cuts no number short
+        drawn.add_column(column, justify="right" if place else "left", no_wrap=True, min_width=max(widest, len(column)))
+    for row in rows:
+        drawn.add_row(*row)
     console.print(drawn)
-    console.print("epochs: 24 x 5 are 24, each with five views of every photo")
+    if any(each.options.repeats > 1 for each in found):
+        console.print("epochs: 24 x 5 are 24, each with five views of every photo")
     console.print("as published on COCO val2017: AP in per cent, GB of a V100 in training, images/s one by one")
+
+
+def _row(one: TrainRecipe) -> list[str]:
+    told = tuple(vars(one.published).values()) if one.published else (None,) * len(dataclasses.fields(Published))
+    numbers = [f"{value:g}" if value is not None else "" for value in told]
+    return [one.name, epochs(one.options), f"{one.options.batch}", f"{one.rate:g}", *numbers]
 
 
 def show_detector(one: TrainRecipe) -> None:

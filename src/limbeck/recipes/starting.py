@@ -57,7 +57,7 @@ def training(name: str = "") -> Train:
 
 def _check(name: str, known: Mapping[str, str], line: str) -> None:
     if name not in known:
-        near = nearest(name, known)
+        near = nearest(name, known) or [each for each in known if name in each][:5]
         raise UnknownName(
             f"unknown recipe '{name}'",
             expected=", ".join(near) or "a recipe that `limbeck recipes` lists",
