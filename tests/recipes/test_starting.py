@@ -19,7 +19,7 @@ def test_without_a_name_it_is_the_default_of_the_options() -> None:
     ("make", "name", "expected", "hint"),
     [
         (training, "sdlite", "ssdlite", "limbeck train ssdlite --data LABELLED --out RUN"),
-        (training, "r18", "gfl_r18_fpn_coco_1x", "limbeck train gfl_r18_fpn_coco_1x --data LABELLED --out RUN"),
+        (training, "gfl_r18", "gfl_r18_fpn_coco_1x", "limbeck train gfl_r18_fpn_coco_1x --data LABELLED --out RUN"),
         (training, "zzz", "a recipe that `limbeck recipes` lists", "limbeck recipes"),
         (training, "ssld_small", "a detector's", "limbeck distill --recipe ssld_small --images PHOTOS --out RUN"),
         (distillation, "ssld_smal", "ssld_small", "--recipe ssld_small"),

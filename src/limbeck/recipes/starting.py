@@ -36,11 +36,11 @@ def distillation(name: str = "") -> "Distill":
 def training(name: str = "") -> Train:
     """Those of `limbeck train`.
 
-    >>> training("sdlite")
+    >>> training("ssd512")
     Traceback (most recent call last):
-    limbeck.errors.UnknownName: unknown recipe 'sdlite'
-      expected: ssdlite
-      try:      limbeck train ssdlite --data LABELLED --out RUN
+    limbeck.errors.UnknownName: unknown recipe 'ssd512'
+      expected: ssd512_coco
+      try:      limbeck train ssd512_coco --data LABELLED --out RUN
     """
     name = name or Train().recipe
     name = ALIASES.get(name, name)
@@ -57,7 +57,7 @@ def training(name: str = "") -> Train:
 
 def _check(name: str, known: Mapping[str, str], line: str) -> None:
     if name not in known:
-        near = nearest(name, known) or [each for each in known if name in each][:5]
+        near = [each for each in known if name in each][:5] or nearest(name, known)
         raise UnknownName(
             f"unknown recipe '{name}'",
             expected=", ".join(near) or "a recipe that `limbeck recipes` lists",
