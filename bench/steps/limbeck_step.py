@@ -51,7 +51,8 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
     detector = on_device(as_told(built, options), options, ranks)
     images = photos["images"]
     keep_freed_memory()  # as reading photos does in a process that trains
-    precision = "float32" if variant == "equal" else student_precision(options.precision, ranks.device, detector)
+    sound = detector if detector.sound_in_bfloat16 else None
+    precision = "float32" if variant == "equal" else student_precision(options.precision, ranks.device, sound)
     options = replace(options, precision=precision)
     teacher = None
     if options.ld_main:

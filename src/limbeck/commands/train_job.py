@@ -74,7 +74,10 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     console.print(told(options, found), markup=False)
     torch.manual_seed(options.seed)
     (model, architecture, look), rates = begun(options, photos.classes)
-    options = replace(options, precision=student_precision(options.precision, ranks.device, model))
+    options = replace(
+        options,
+        precision=student_precision(options.precision, ranks.device, model if model.sound_in_bfloat16 else None),
+    )
     unlabeled = None
     if teacher is not None:
         ranks.once(partial(agree, teacher, Pupil(model, look, photos.classes), photos, ranks.device))

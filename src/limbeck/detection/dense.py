@@ -22,6 +22,7 @@ class Raw(NamedTuple):
     def of_images(self, rows: Tensor) -> "Raw":
         """Some of the images.
 
+        >>> import torch
         >>> raw = Raw([torch.zeros(3, 6, 2)], [torch.zeros(3, 6, 4, 17)], [torch.zeros(6, 2)])
         >>> raw.of_images(torch.tensor([0, 2])).logits[0].shape
         torch.Size([2, 6, 2])

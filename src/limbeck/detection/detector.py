@@ -17,6 +17,7 @@ class Detector(nn.Module, ABC):
     """Three verbs: `forward` is all that depends on the pixels, `losses` and `boxes` read what it gives."""
 
     classes: int
+    sound_in_bfloat16 = False  # trains as well in bfloat16 on a CPU that multiplies it
 
     @abstractmethod
     def forward(self, images: Tensor) -> Any: ...

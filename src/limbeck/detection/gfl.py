@@ -40,6 +40,7 @@ class GFL(Dense):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
 
     bins, strides = BINS, STRIDES
+    sound_in_bfloat16 = True
 
     def __init__(
         self,

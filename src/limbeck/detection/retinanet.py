@@ -54,6 +54,8 @@ PADDLEDETECTION = Variant(coarser_from_backbone=False, relu_between=True, whole_
 class RetinaNet(Detector):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
 
+    sound_in_bfloat16 = True
+
     def __init__(
         self,
         backbone: nn.Module,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,6 +38,15 @@ class Pyramid(nn.Module):
         found = [output(each) for output, each in zip(self.output, sums, strict=True)]
         last = maps[-1] if self.from_backbone else found[-1]
         for number, conv in enumerate(self.coarser):
-            last = conv(last.relu() if number and self.relu_between else last)
+            last = _halved(conv, last.relu() if number and self.relu_between else last)
             found.append(last)
         return found
+
+
+def _halved(conv: nn.Module, map_: Tensor) -> Tensor:
+    """In bfloat16 on a CPU the gradient of such a layer's weights is memory that nobody wrote where its input is one
+    place wide (torch 2.15)."""
+    if map_.device.type != "cpu" or map_.shape[3] > 1:
+        return conv(map_)  # type: ignore[no-any-return]
+    with torch.autocast("cpu", enabled=False):
+        return conv(map_.float())  # type: ignore[no-any-return]
