@@ -47,7 +47,7 @@ def read_tree(path: Path) -> Any:
     >>> torch.save({"state_dict": {"bias": torch.zeros(2)}, "meta": {"date": re.compile}}, file)
     >>> read_tree(file)
     Traceback (most recent call last):
-    limbeck.checkpoints.unpickle.Refused: it would run re.compile when loaded
+    limbeck.checkpoints.pickle_values.Refused: it would run re.compile when loaded
     """
     if zipfile.is_zipfile(path):
         return _zipped(path)

@@ -37,7 +37,7 @@ def study(name: str, *, images: Any, out: str | Path, **options: Any) -> list[Ou
     >>> study("weight-decay", images="photos", out="study", pionts=(1e-5, 1e-4))
     Traceback (most recent call last):
     limbeck.errors.OptionError: limbeck.study: unknown option 'pionts'
-      expected: points, precision, epochs
+      expected: points
       try:      points in its place
     """
     told = {key: _texts(value) if key in ("points", "volumes") else value for key, value in options.items()}
