@@ -72,7 +72,7 @@ def concrete(command: str) -> list[str]:
     """The words of a command, with what is large or far away replaced."""
     small = {"resnet50d": "teacher", "T": "teacher", "mobilenetv3_large_100": "test_resnet"}
     small |= {"S": "test_resnet", "A": "test_resnet", "B": "test_resnet", "PHOTO...": "PHOTOS/000001.jpg"}
-    small |= dict.fromkeys(("resnet18", "resnet34"), "test_resnet")
+    small |= dict.fromkeys(("resnet18", "resnet34", "resnet50"), "test_resnet")
     small |= {"TEST_PHOTOS": "VAL", "TEST": "FOLDER", "chosen": "SET"}
     words = [small.get(word, word) for word in shlex.split(command)]
     if {"distill", "study"} & set(words) and "--help" not in words and "--resume" not in words:
