@@ -4,8 +4,8 @@
     python bench/ld_learning.py bccd --data ../shared/data/bccd.zip
     python bench/ld_learning.py scenes --table          # what is there so far, in Markdown
 
-Drawn scenes: three seeds of each student. BCCD: one seed, 60 of its training photos labelled, the other 145 without
-boxes; neither its val nor its test photos are learned from, and the teacher learns from the 60 as well. Everything begins
+Drawn scenes: three seeds of each student. BCCD: one seed, 60 of its training photos labelled, the others without
+boxes; neither its val nor its test photos are learned from, and the teacher learns from the 60 as well. All begin
 from random weights, and all students of a set take the same number of steps with the same photos, views and rates.
 """
 
