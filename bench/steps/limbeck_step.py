@@ -12,7 +12,7 @@ from serve import DECAY, LR, MOMENTUM, Photos, serve
 from torch import Tensor
 
 from limbeck.commands.train import starting_options
-from limbeck.commands.train_job import on_device, step_of
+from limbeck.commands.train_job import step_of
 from limbeck.commands.train_model import as_told, rates_of, student_of
 from limbeck.detection.batch import Targets, stacked
 from limbeck.detection.detector import Detector, design
@@ -22,6 +22,7 @@ from limbeck.images.stream import keep_freed_memory
 from limbeck.ld.teacher import Teacher, teacher_of
 from limbeck.records import Frame, Target
 from limbeck.runs.devices import student_precision, teacher_precision
+from limbeck.runs.placing import placed
 from limbeck.training.attempt import forward_backward
 from limbeck.training.frozen import freeze, rest
 from limbeck.training.loop import average_gradients, ensure_finite
@@ -48,7 +49,7 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
         options = replace(options, precision=variant)
     ranks = Ranks(Accelerator(cpu=True))
     built, _, look = student_of(options, CLASSES)
-    detector = on_device(as_told(built, options), options, ranks)
+    detector = placed(as_told(built, options), ranks.device, one_norm=False)
     images = photos["images"]
     keep_freed_memory()  # as reading photos does in a process that trains
     sound = detector if detector.sound_in_bfloat16 else None

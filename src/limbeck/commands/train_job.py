@@ -22,12 +22,11 @@ from limbeck.detection.policies import POLICIES, FlipResize
 from limbeck.detection.step import DetectionStep
 from limbeck.detection.train_options import Train
 from limbeck.detection.views import Policy
-from limbeck.errors import OptionError
 from limbeck.ld.step import DistilledDetectionStep
 from limbeck.ld.teacher import Teacher
 from limbeck.runs.devices import reading_workers, student_precision
 from limbeck.runs.folder import write_down
-from limbeck.ssld.job import with_one_norm
+from limbeck.runs.placing import placed
 from limbeck.step import Step
 from limbeck.tables import look_up
 from limbeck.training.plan import Plan
@@ -88,7 +87,8 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     loader.reads(0)  # a batch that these processes cannot share is told before anything is made
     plan = plan_of(options, loader.steps_per_epoch, rates)
     loader.steps = plan.steps
-    step = step_of(options, on_device(model, options, ranks), look, teacher, len(photos))
+    model = placed(model, ranks.device, one_norm=options.sync_bn)
+    step = step_of(options, model, look, teacher, len(photos))
     job = TrainJob(options, ranks, photos, val, architecture, look, loader, plan, step, unlabeled)
     if ranks.first:
         write_down(job.run, options, asked)
@@ -159,18 +159,3 @@ def plan_of(options: Train, steps_per_epoch: int, rates: Mapping[str, float]) ->
         clip=options.clip,
         rates=rates,
     )
-
-
-def on_device(model: Detector, options: Train, ranks: Ranks) -> Detector:
-    """In the layout that convolutions like."""
-    found: Any = model
-    if options.sync_bn:
-        if ranks.device.type != "cuda":
-            raise OptionError(
-                f"--sync-bn on {ranks.device}", expected="a CUDA device", hint="--no-sync-bn: one batch norm a process"
-            )
-        found = with_one_norm(found)
-    found = found.to(ranks.device).to(memory_format=torch.channels_last)
-    found.train()
-    moved: Detector = found
-    return moved

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import timm.layers
-import torch
 from torch import Tensor, nn
 
 from limbeck.classification.models import preprocess_of
@@ -19,6 +17,7 @@ from limbeck.images.order import Order
 from limbeck.images.view import ViewPolicy
 from limbeck.records import SoftLabels
 from limbeck.runs.devices import reading_workers, student_precision, teacher_precision
+from limbeck.runs.placing import placed
 from limbeck.ssld.feed import Feed
 from limbeck.ssld.folder import start_folder
 from limbeck.ssld.holdout import hold_out
@@ -277,27 +276,8 @@ def distance(options: Distill) -> Distance:
     return found
 
 
-def with_one_norm(student: nn.Module) -> nn.Module:
-    """Batch norms over all processes. timm's converter, since torch's drops the activations inside timm's norms.
-
-    >>> from limbeck.classification.models import build
-    >>> type(with_one_norm(build("test_efficientnet")).bn1).__name__
-    'SyncBatchNormAct'
-    """
-    converted: nn.Module = timm.layers.convert_sync_batchnorm(student)  # type: ignore[attr-defined, no-untyped-call]
-    return converted
-
-
 def ready(student: nn.Module, options: Distill, ranks: Ranks) -> nn.Module:
-    """The student on its device, in the layout that convolutions like."""
-    if options.sync_bn:
-        if ranks.device.type != "cuda":
-            raise OptionError(
-                f"--sync-bn on {ranks.device}", expected="a CUDA device", hint="--no-sync-bn: one batch norm a process"
-            )
-        student = with_one_norm(student)
-    student = student.to(ranks.device).to(memory_format=torch.channels_last)
-    student.train()
+    student = placed(student, ranks.device, one_norm=options.sync_bn)
     if options.compile:
         student.compile()
     return student

@@ -1,10 +1,10 @@
-"""What a run is made of before its first step."""
+"""A model where it is trained."""
 
 import pytest
 import torch
 
 from limbeck.classification.models import build
-from limbeck.ssld.job import with_one_norm
+from limbeck.runs.placing import with_one_norm
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "test_efficientnet", "test_resnet", "regnety_002"])
