@@ -59,7 +59,7 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
     if options.ld_main:
         shown = "float32" if variant == "equal" else teacher_precision("auto", ranks.device)
         large, _, _ = student_of(replace(options, backbone="resnet101"), CLASSES)
-        teacher = teacher_of("r101", large, look, [str(each) for each in range(CLASSES)], shown)
+        teacher = teacher_of("r101", "gfl", large, look, [str(each) for each in range(CLASSES)], shown)
     if variant == "equal":
         detector, images = detector.to(memory_format=torch.contiguous_format), images.contiguous()
     count, side = len(images), images.shape[2]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from limbeck.checkpoints.mmdet_writing import respelt
 from limbeck.checkpoints.renames import mmdet
 from limbeck.checkpoints.weights import read_contents
 from limbeck.classification.models import Architecture, outline
-from limbeck.detection.detector import design
+from limbeck.detection.detector import Look
 from limbeck.errors import CheckpointError, OptionError, RunError
 
 # the fixtures' names of the reference's models, and what each is made of here
@@ -46,10 +47,13 @@ def test_the_reference_s_names_and_shapes(name: str, shared: Path) -> None:
     assert {each for each in again if not mmdet.SCALES.match(each)} == set(state) - {"scales"}
 
 
-def checkpoint(folder: Path, backbone: str = "resnet18", detector: str = "gfl") -> Path:
+LOOK = Look((96, 160), keep_ratio=True, mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1))
+
+
+def checkpoint(folder: Path, backbone: str = "resnet18", **args: Any) -> Path:
     torch.manual_seed(0)
-    look = design(detector).look
-    card = DetectorCard(detector, vars(Architecture.parse(backbone, classes=0)), ("cat", "dog"), (3, 7), look)
+    built = vars(Architecture.parse(backbone, classes=0, args=args))
+    card = DetectorCard("gfl", built, ("cat", "dog"), (3, 7), LOOK)
     save_detector(folder, card.build(), card)
     return folder
 
@@ -60,7 +64,11 @@ def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     before = out.read_bytes()
     back = limbeck.convert(out, tmp_path / "back")
     assert (back / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
-    assert tuple(read_detector_card(back).classes) == ("cat", "dog")
+    card = read_detector_card(back)
+    assert (tuple(card.classes), tuple(card.ids)) == (("cat", "dog"), (3, 7))
+    assert (card.look.size, card.look.keep_ratio) == (LOOK.size, True)
+    assert card.look.mean == pytest.approx(LOOK.mean)
+    assert card.look.std == pytest.approx(LOOK.std)
     contents = torch.load(out, weights_only=True)
     assert contents["meta"]["dataset_meta"]["classes"] == ["cat", "dog"]
     assert torch.equal(contents["state_dict"][mmdet.CONSTANT], torch.arange(17.0))
@@ -75,7 +83,17 @@ def test_what_mmdetection_has_not_is_told(tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "own", backbone="test_resnet")
     with pytest.raises(CheckpointError, match="is on test_resnet"):
         limbeck.convert(source, tmp_path / "a.pth", to="mmdetection")
+    other = checkpoint(tmp_path / "other", stem_type="deep", stem_width=32)
+    with pytest.raises(CheckpointError, match="is on resnet18 of another make"):
+        limbeck.convert(other, tmp_path / "a.pth", to="mmdetection")
     good = checkpoint(tmp_path / "good")
+    with pytest.raises(OptionError) as error:
+        limbeck.convert(good, "", to="mmdetection")
+    assert f"limbeck convert {good} --to mmdetection --out FILE.pth" in str(error.value)
+    small = tmp_path / "small"
+    save_detector(small, (ssd := DetectorCard("ssd300", None, ("cat",), (1,), Look((256, 256)))).build(), ssd)
+    with pytest.raises(CheckpointError, match=r"ssd300 of .* is fitted to 256 pixels"):
+        limbeck.convert(small, tmp_path / "a.pth", to="mmdetection")
     with pytest.raises(OptionError, match="with --to mmdetection"):
         limbeck.convert(good, tmp_path / "a.safetensors", to="mmdetection")
     with pytest.raises(OptionError, match="--to mmdetection with --classes"):

@@ -1,5 +1,6 @@
 """limbeck train with a teacher: through the command line on small drawn scenes, with a teacher that sees something."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,37 @@ def test_the_run_goes_on_with_its_teacher_to_the_same_weights(
     assert all(torch.equal(again[name], value) for name, value in whole.items())
 
 
+def test_parts_of_a_batch_add_up(scenes: Path, big: Path, tmp_path: Path) -> None:
+    """The sums over a batch do not depend on the parts that it is taken in."""
+    found = []
+    for parts in (1, 2):
+        options = given(scenes, tmp_path, teacher=str(big), steps=1, batch=4, accumulate=parts, precision="float32")
+        limbeck.train("ld", **options | {"out": tmp_path / f"parts{parts}"})
+        found.append(next(each for each in read_metrics(tmp_path / f"parts{parts}") if "loss" in each))
+    whole, halves = found
+    for name in ("ld_main", "ld_around"):
+        assert halves[name] == pytest.approx(whole[name], rel=0.05), "but for the statistics of norms"
+
+
+def test_a_run_does_not_go_on_with_another_teacher(scenes: Path, big: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    shutil.copytree(big, teacher)
+    limbeck.train("ld", **given(scenes, tmp_path, teacher=str(teacher)))
+    limbeck.train(out=tmp_path / "run", resume=True)
+    shutil.rmtree(teacher)
+    sure_detector(teacher, scenes, 0.5)
+    with pytest.raises(TeacherError, match="other weights than when the run began"):
+        limbeck.train(out=tmp_path / "run", resume=True)
+
+
+def test_the_report_tells_of_the_teacher(scenes: Path, big: Path, further: Path, tmp_path: Path) -> None:
+    options = given(scenes, tmp_path, teacher=str(big), val=str(scenes), unlabeled=str(further), unlabeled_score=0.5)
+    limbeck.train("ld", **options)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"taught by {big}, also on 4 photos without boxes" in page
+    assert "Losses from the teacher" in page
+
+
 def test_unlabeled_photos_are_counted(
     scenes: Path, big: Path, further: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,8 +142,8 @@ def test_what_cannot_teach_is_told(scenes: Path, big: Path, further: Path, tmp_p
         return str(error.value)
 
     fails(OptionError, "recipe ld.* without a teacher", "ld_r18_gflv1_r101_fpn_coco_1x", scratch=True)
-    fails(OptionError, "--ld-main 0.25 without a teacher")
-    fails(OptionError, "nothing that it is asked", "gfl", teacher=str(big))
+    fails(OptionError, "recipe ld without a teacher")
+    fails(OptionError, "nothing to learn from it", "gfl", teacher=str(big))
     fails(OptionError, "--unlabeled without a teacher", "gfl", unlabeled=str(further))
     fails(OptionError, "several", teacher=f"{big},{big}")
     fails(OptionError, "ld_features|--ld-features", teacher=str(big), ld_features=-1.0)
@@ -120,10 +152,10 @@ def test_what_cannot_teach_is_told(scenes: Path, big: Path, further: Path, tmp_p
     (tmp_path / "note.txt").write_text("no weights")
     fails(CheckpointError, "note.txt", teacher=str(tmp_path / "note.txt"))
     blind = sure_detector(tmp_path / "blind", scenes, -9.0)
-    assert "limbeck evaluate" in fails(TeacherError, "sees nothing on 8 photos", teacher=str(blind))
+    assert "limbeck predict" in fails(TeacherError, "sees nothing on 8 photos", teacher=str(blind))
     other = sure_detector(tmp_path / "other", scenes, 1.0, classes=("cat", "dog"))
     assert "cat, dog" in fails(OptionError, "knows 2 classes", teacher=str(other))
-    fails(OptionError, "the student is a RetinaNet", teacher=str(big), detector="retinanet")
+    fails(OptionError, "the student is of the kind retinanet", teacher=str(big), detector="retinanet")
     fails(OptionError, "--frozen and --norm-eval with a backbone of random", teacher=str(big), frozen=2, norm_eval=True)
     fails(LimbeckError, "learned from or measured on already", teacher=str(big), unlabeled=str(scenes))
     said = fails(
@@ -162,7 +194,7 @@ def test_the_rows_are_the_references() -> None:
     assert (other.batch, other.lr * other.batch / other.lr_batch, other.ld_images) == (16, 0.01, 2)
     assert (row.frozen, row.norm_eval, row.pretrained, row.least_weight) == (2, True, True, 0.0)
     assert (row.epochs, row.weight_decay, row.momentum, row.warmup) == (12, 1e-4, 0.9, 500)
-    assert vars(terms_of(row)) | {"images": 0} == vars(terms_of(Train(ld_main=0.25)))
+    assert vars(terms_of(row)) == vars(terms_of(Train(ld_main=0.25, batch=3)))
     assert training("gfl_r18_fpn_coco_1x").least_weight == 1.0
     twice = training("ld_r101_gflv1_r101dcn_fpn_coco_1x")
     assert (twice.recipe, twice.epochs, twice.views) == ("ld_r101_gflv1_r101dcn_fpn_coco_2x", 24, "flip_multiscale")

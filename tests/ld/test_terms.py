@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from limbeck.detection.atss import Matched, adaptive
 from limbeck.detection.batch import Targets, stacked
 from limbeck.detection.dense import Raw
-from limbeck.detection.gfl import GFL, Weighing
+from limbeck.detection.gfl import GFL, STRIDES, Weighing, grid
 from limbeck.detection.rows import rows
 from limbeck.ld.regions import near_objects, nearness, surroundings
 from limbeck.ld.terms import around_objects, of_classes, of_features, on_objects, softened
@@ -71,7 +71,7 @@ def test_regions(shared: Path, seed: int) -> None:
     matched = adaptive(levels, boxes, there, torch.ones(1, len(anchors), dtype=torch.bool))
     assert torch.equal(nearness(boxes, anchors, "iof")[0].T, told["diou_as_coded"])
     assert torch.equal(surroundings(levels, boxes, there, matched, "iof")[0], told["vlr_region"])
-    assert torch.equal(near_objects(matched.overlap, there)[0], told["im_finegrained"] > 0)
+    assert torch.equal(near_objects(there, matched)[0], told["im_finegrained"] > 0)
     paper = surroundings(levels, boxes, there, matched, "diou")[0]
     assert (paper > 0).any()
     assert not torch.equal(paper, told["vlr_region"])
@@ -99,7 +99,7 @@ def test_all_terms_of_the_authors_code(shared: Path, seed: int) -> None:
     own, teacher = torch.cat(raw.sides, 1), torch.cat([sides_of(told[f"t_bbox{level}"]) for level in LEVELS], 1)
     apart = softened(own, teacher, 10.0).sum(2)
     classes = [of_classes(raw.logits[level], rows(told[f"t_cls{level}"], 8), owned[level], 2.0) for level in LEVELS]
-    near = near_objects(matched.overlap, targets.there).split(lengths, 1)
+    near = near_objects(targets.there, matched).split(lengths, 1)
     features = [
         of_features(rows(told[f"x{level}"], 256), rows(told[f"tx{level}"], 256), near[level]) * owned[level].any()
         for level in LEVELS
@@ -130,9 +130,31 @@ def test_without_any_object_every_term_is_nothing() -> None:
     boxes, levels = torch.zeros(2, 0, 4), [torch.tensor([[0.0, 0.0, 8.0, 8.0]]).repeat(6, 1)]
     matched = adaptive(levels, boxes, there, torch.ones(2, 6, dtype=torch.bool))
     assert (surroundings(levels, boxes, there, matched, "diou") == 0).all()
-    assert not near_objects(matched.overlap, there).any()
+    assert not near_objects(there, matched).any()
     apart = softened(raw, raw.detach() + torch.randn(17), 10.0).sum(2)
     total = on_objects(apart, nothing) + around_objects(apart, nothing)
     total = total + of_classes(raw[:, :, 0], raw[:, :, 1].detach(), nothing, 2.0)
     total = total + of_features(raw[:, :, 0], raw[:, :, 1].detach(), nothing)
     assert total == 0
+
+
+def test_places_in_the_padding_of_a_smaller_image_are_in_no_region() -> None:
+    """They see nothing of the image; the reference looks at the places inside alone."""
+    model, frames = student(), stacked([Frame(64, 64, 64, 64), Frame(64, 128, 64, 128)])
+    boxes = torch.tensor([[[30.0, 8.0, 64.0, 60.0]], [[30.0, 8.0, 64.0, 60.0]]])
+    targets = Targets(boxes, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 1, dtype=torch.bool))
+    points = [grid((64 // stride or 1, 128 // stride), stride, torch.device("cpu")) for stride in STRIDES]
+    raw = Raw([torch.zeros(2, len(each), 8) for each in points], [], points)
+    matched = model.assign(raw, targets, frames)
+    outside = torch.cat(points)[:, 0] >= 64
+    for form in ("iof", "diou"):
+        small, large = surroundings(model.priors(raw), boxes, targets.there, matched, form)
+        assert (small[outside] == 0).all()
+        assert (large[outside] > 0).any()
+        assert (small > 0).any()
+    near, everywhere = near_objects(targets.there, matched)
+    assert not near[outside].any()
+    alone = near_objects(targets.there[:1], Matched(*(each[:1] for each in matched)))
+    assert torch.equal(alone[0], near)
+    assert near.any()
+    assert everywhere.any()

@@ -1,9 +1,10 @@
 """A detector from wherever it is: a run, a checkpoint, or a file of others that is recognised."""
 
+import hashlib
 from pathlib import Path
 
 from limbeck.checkpoints import foreign_detector
-from limbeck.checkpoints.card import is_checkpoint
+from limbeck.checkpoints.card import WEIGHTS, find, is_checkpoint
 from limbeck.checkpoints.detector_card import DetectorCard, is_detector, read_detector
 from limbeck.checkpoints.weights import read_contents
 from limbeck.detection.detector import Detector
@@ -31,6 +32,13 @@ def read_any_detector(source: str | Path) -> tuple[Detector, DetectorCard]:
         raise _none(f"{source} holds no detector")
     found = foreign_detector.recognise(contents, path)
     return found.build(str(path)), found.card(found.own_names)
+
+
+def digest_of(source: str | Path) -> str:
+    """The digest of the weights that `read_any_detector` reads."""
+    path = Path(source).expanduser()
+    with (find(path) / WEIGHTS if path.is_dir() else path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _none(what: str) -> CheckpointError:

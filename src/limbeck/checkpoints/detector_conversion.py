@@ -33,6 +33,7 @@ class DetectorConversion:
     dropped: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     drawn: Sequence[str] = ()
+    numbers: Sequence[int] = ()  # of the classes in their set, where the file tells them
 
     @property
     def definition(self) -> str:
@@ -69,6 +70,8 @@ class DetectorConversion:
         chosen = tuple(names) or self.own_names
         known = {name: number for number, name in coco_names().items()}
         of_coco = len(chosen) == len(known) and all(name in known for name in chosen)
-        ids = [known[name] for name in chosen] if of_coco else range(1, len(chosen) + 1)
+        ids = tuple(known[name] for name in chosen) if of_coco else tuple(range(1, len(chosen) + 1))
+        if len(self.numbers) == len(chosen):
+            ids = tuple(self.numbers)
         built = vars(self.backbone) if self.backbone else None
-        return DetectorCard(self.detector, built, chosen, tuple(ids), self.look, provenance)
+        return DetectorCard(self.detector, built, chosen, ids, self.look, provenance)

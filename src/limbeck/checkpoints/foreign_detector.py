@@ -100,7 +100,9 @@ def recognise(contents: Contents, path: Path, architecture: str = "") -> Detecto
         dropped[mmdet.CONSTANT] = "the numbers 0 to 16"
     notes = [*_notes(kind, meta, classes, contents), *([_RESIZED] if kind.family != MMDETECTION else [])]
     look = _look(design(kind.name).look, meta)
-    return DetectorConversion(kind.family, kind.name, backbone, classes, named, look, state, dropped, notes)
+    return DetectorConversion(
+        kind.family, kind.name, backbone, classes, named, look, state, dropped, notes, numbers=meta.ids
+    )
 
 
 _RESIZED = "torchvision resizes in fractions of a grey level, limbeck in whole ones: scores differ by that"

@@ -22,6 +22,7 @@ class Meta:
     classes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    ids: tuple[int, ...] = ()  # of the classes, where limbeck wrote the file
 
     def get(self, *path: str) -> Any:
         """A value of the config; None where it has none.
@@ -62,7 +63,7 @@ class Meta:
 def read_meta(meta: Any) -> Meta:
     """
     >>> read_meta({"CLASSES": ("cat", "dog"), "config": "model = dict(type='GFL')"})
-    Meta(classes=('cat', 'dog'), config={'model': {'type': 'GFL'}}, version='')
+    Meta(classes=('cat', 'dog'), config={'model': {'type': 'GFL'}}, version='', ids=())
     """
     if not isinstance(meta, Mapping):
         return Meta()
@@ -72,7 +73,11 @@ def read_meta(meta: Any) -> Meta:
     version = meta.get("mmdet_version")
     config = next((meta[key] for key in ("cfg", "config") if key in meta), None)
     told_version = shown(version[:_VERSION]) if isinstance(version, str) else ""
-    return Meta(_names(found[0] if found else ()), _config(config), told_version)
+    numbers = told.get("ids") if isinstance(told, Mapping) else None
+    whole = isinstance(numbers, list) and all(type(each) is int for each in numbers)
+    return Meta(
+        _names(found[0] if found else ()), _config(config), told_version, tuple(numbers) if whole and numbers else ()
+    )
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ _BESIDE = {
 }
 
 To = Literal["limbeck", "paddle", "paddle-detection", "mmdetection"]
+_PLACES = {"paddle": "FILE.pdparams", "paddle-detection": "FILE.pdparams", "mmdetection": "FILE.pth"}
 _SPELLINGS = {"paddle": CLAS, "paddle-detection": DETECTION}
 
 
@@ -86,7 +87,9 @@ def run(options: Convert) -> Path:
         raise OptionError(
             "no file to convert" if not options.source else "no place for the checkpoint",
             expected="a file of weights, and a folder to make",
-            hint=f"limbeck convert {shlex.quote(options.source) or 'FILE'} --out {options.out or 'CHECKPOINT'}",
+            hint=f"limbeck convert {shlex.quote(options.source) if options.source else 'FILE'}"
+            + (f" --to {options.to}" if options.to != "limbeck" else "")
+            + f" --out {options.out or _PLACES.get(options.to, 'CHECKPOINT')}",
         )
     try:
         if options.to == "mmdetection":

@@ -11,7 +11,7 @@ import torch
 from limbeck.checkpoints.detector_card import DetectorCard
 from limbeck.commands.train_model import begun, keep
 from limbeck.commands.train_photos import keep_photos, open_photos, told
-from limbeck.commands.train_teacher import Pupil, agree, open_teacher, terms_of
+from limbeck.commands.train_teacher import Pupil, agree, keep_teacher, open_teacher, terms_of
 from limbeck.commands.train_unlabeled import keep_unlabeled, looked_through
 from limbeck.console import console
 from limbeck.detection.dataset import DetectionSet
@@ -79,7 +79,7 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
     )
     unlabeled = None
     if teacher is not None:
-        ranks.once(partial(agree, teacher, Pupil(model, look, photos.classes), photos, ranks.device))
+        ranks.once(partial(agree, teacher, Pupil(options.detector, model, look, photos.classes), photos, ranks.device))
         if options.unlabeled:
             unlabeled = ranks.once(partial(looked_through, options, found, teacher, ranks.device))
     shown = photos if unlabeled is None else photos.beside(unlabeled, options.cache or None)
@@ -94,6 +94,8 @@ def prepare(options: Train, asked: Train, ranks: Ranks) -> TrainJob:
         write_down(job.run, options, asked)
         keep(job.run, job.card({}, {}), rates)
         keep_photos(options, found)
+        if not options.resume:
+            keep_teacher(options)
         if unlabeled is not None:
             keep_unlabeled(job.run, unlabeled)
     ranks.wait()

@@ -93,7 +93,7 @@ def class_table(rows: Sequence[ClassRow]) -> Table:
     """AP of each class; of many classes those that are found worst."""
     drawn = Table(box=None, padding=(0, 2, 0, 0))
     drawn.add_column("class", no_wrap=True)
-    for column in ("AP", "AP50", "AP75", "objects", "found"):
+    for column in ("AP", "AP50", "AP75", "objects", "given"):
         drawn.add_column(column, justify="right")
     shown = rows if len(rows) <= _SHOWN else sorted(rows, key=lambda row: row.ap)[:_SHOWN]
     for row in shown:

@@ -47,7 +47,11 @@ def open_photos(options: Train) -> Photos:
         train = _learned(opener, known)
     except LimbeckError as error:
         raise _with_those_of_val(error, opener) from error
-    val = _measured(opener, train.classes)
+    try:
+        val = _measured(opener, train.classes)
+    except LimbeckError as error:
+        found = f"of the photos to measure on: {error.found}"
+        raise type(error)(found, expected=error.expected, hint=error.hint) from error
     return Photos(train if options.empty else train.filled(options.least_side), val)
 
 

@@ -6,6 +6,7 @@ from limbeck.commands.train_gallery import best_score, galleries
 from limbeck.commands.train_job import TrainJob
 from limbeck.detection.coco_metric import CocoMetric
 from limbeck.detection.dataset import DetectionSet
+from limbeck.errors import counted
 from limbeck.report.detections_page import DetectionsPage, FoundClass, write_detections
 from limbeck.training.log import read_metrics
 
@@ -17,7 +18,7 @@ def report(job: TrainJob, metric: CocoMetric, photos: DetectionSet) -> Path:
     sure = best_score(metric.images().values())
     page = DetectionsPage(
         title=Path(options.out).resolve().name,
-        about=f"{options.detector}{f' on {options.backbone}' if options.backbone else ''}",
+        about=_about(job),
         numbers=metric.numbers(),
         classes=_classes(metric),
         history=read_metrics(job.run),
@@ -26,6 +27,13 @@ def report(job: TrainJob, metric: CocoMetric, photos: DetectionSet) -> Path:
         shown=sure.told,
     )
     return write_detections(job.run, page)
+
+
+def _about(job: TrainJob) -> str:
+    options = job.options
+    words = options.detector + (f" on {options.backbone}" if options.backbone else "")
+    words += f", taught by {options.teacher}" if options.teacher else ""
+    return words + (f", also on {counted(len(job.unlabeled), 'photo')} without boxes" if job.unlabeled else "")
 
 
 def _classes(metric: CocoMetric) -> list[FoundClass]:

@@ -28,8 +28,9 @@ def looked_through(options: Train, photos: Photos, teacher: Teacher, device: tor
     """The photos of --unlabeled with what the teacher sees on them; none that are measured on, or labelled already."""
     if options.resume and (kept := read_set(Path(options.out) / "last", _KEPT)) is not None:
         refuse_moved(kept.images)
+        console.print(f"{counted(len(kept), 'unlabeled photo')} on which the teacher tells")
         return kept
-    images = ImageSet.open(options.unlabeled, cache=options.cache or None, workers=reading_workers(options.workers, 1))
+    images = _open(options)
     fresh = np.flatnonzero(~known_among(images, [each for each in photos if each is not None]))
     if not len(fresh):
         raise ImagesError(
@@ -48,6 +49,18 @@ def looked_through(options: Train, photos: Photos, teacher: Teacher, device: tor
         )
     console.print(_told(len(images), len(fresh), len(seen), options.unlabeled_score))
     return seen
+
+
+def _open(options: Train) -> ImageSet:
+    try:
+        return ImageSet.open(
+            options.unlabeled, cache=options.cache or None, workers=reading_workers(options.workers, 1)
+        )
+    except ImagesError as error:
+        where = f"--unlabeled {' '.join(options.unlabeled)}"
+        raise ImagesError(
+            f"{where}: {error.found}", expected=error.expected, hint="--unlabeled FOLDER_OF_PHOTOS"
+        ) from error
 
 
 def keep_unlabeled(run: Path, photos: DetectionSet) -> None:

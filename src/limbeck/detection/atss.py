@@ -18,6 +18,7 @@ class Matched(NamedTuple):
     owner: Tensor  # int64 [B, N]: a row of the targets, or NOBODY
     overlap: Tensor  # float32 [B, G, N]
     threshold: Tensor  # float32 [B, G]
+    valid: Tensor  # bool [B, N]: the priors that take part
 
     def of_images(self, rows: Tensor) -> "Matched":
         """Some of the images."""
@@ -34,7 +35,7 @@ def adaptive(priors: Sequence[Tensor], boxes: Tensor, there: Tensor, valid: Tens
     batch, count = there.shape
     if count == 0:
         nothing = boxes.new_zeros(batch, 0, len(every))
-        return Matched(torch.full_like(valid, NOBODY, dtype=torch.int64), nothing, boxes.new_zeros(batch, 0))
+        return Matched(torch.full_like(valid, NOBODY, dtype=torch.int64), nothing, boxes.new_zeros(batch, 0), valid)
     overlap = overlaps(boxes, every)  # [B, G, N]
     points = (every[:, :2] + every[:, 2:]) / 2
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
@@ -53,7 +54,7 @@ def adaptive(priors: Sequence[Tensor], boxes: Tensor, there: Tensor, valid: Tens
     own = able & there[..., None] & (of_candidates >= threshold[..., None]) & (side > _INSIDE)
     chosen = torch.zeros_like(overlap, dtype=torch.bool).scatter(2, row, own)
     most, owner = overlap.masked_fill(~chosen, -torch.inf).max(1)
-    return Matched(torch.where(most > -torch.inf, owner, NOBODY), overlap, threshold)
+    return Matched(torch.where(most > -torch.inf, owner, NOBODY), overlap, threshold, valid)
 
 
 def _usual(overlap: Tensor, able: Tensor) -> Tensor:

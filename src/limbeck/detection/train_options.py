@@ -78,7 +78,7 @@ class Train:
     ld_temperature: float = 10.0
     ld_class_temperature: float = 2.0
     ld_images: int = 0
-    """The batch that --ld-main and --ld-around are meant for, whose terms are sums over it (0: as large as it is)."""
+    """The batch that --ld-main and --ld-around are meant for, whose terms are sums over it (0: --batch)."""
     least_weight: float = 1.0
     """What GFL's box losses are divided by at least (0: a millionth is added instead, as localization distillation's
     authors have it)."""

@@ -23,7 +23,7 @@ def surroundings(priors: Sequence[Tensor], boxes: Tensor, there: Tensor, matched
         return every.new_zeros(len(there), len(every))
     near = nearness(boxes, every, form)
     threshold = matched.threshold[..., None]
-    region = (near >= _NEARER * threshold) & (near < threshold) & there[..., None]
+    region = (near >= _NEARER * threshold) & (near < threshold) & there[..., None] & matched.valid[:, None]
     return torch.where(region, matched.overlap, 0.0).amax(1)
 
 
@@ -43,9 +43,10 @@ def nearness(boxes: Tensor, priors: Tensor, form: str) -> Tensor:
     return shared / against.clamp(min=_LEAST) - apart / diagonal
 
 
-def near_objects(overlap: Tensor, there: Tensor) -> Tensor:
+def near_objects(there: Tensor, matched: Matched) -> Tensor:
     """Places that overlap an object by more than half of what its best place does, bool [B, N]."""
     if not there.shape[1]:
-        return overlap.new_zeros(len(overlap), overlap.shape[2], dtype=torch.bool)
+        return torch.zeros_like(matched.valid)
+    overlap = matched.overlap.masked_fill(~matched.valid[:, None], -1.0)
     close = overlap > 0.5 * overlap.amax(2, keepdim=True)
     return (close & there[..., None]).any(1)

@@ -30,7 +30,8 @@ class Terms:
 
     `main` are the sides at the places that own a box, `around` those at the places around boxes, `classes` the class
     scores at the former, `features` the pyramid's maps near objects. `main` and `around` are sums over a batch:
-    `images` is the size of a batch that the weights are meant for (0: as large as it is).
+    `images` is the size of the batch that the weights are meant for, so that parts and processes that share a batch add
+    up to the same (0: each counts as it is).
     """
 
     main: float = 0.0
@@ -106,19 +107,20 @@ class DistilledDetectionStep(Step):
         return self._from_boxes(batch, raw, matched) | learned(told)
 
     def _from_boxes(self, batch: DetectionBatch, raw: Raw, matched: Matched) -> dict[str, Tensor]:
-        """The student's own losses; zeros from a batch without one image that has true boxes."""
+        """The student's own losses, by the share of images that have true boxes: each image counts as in any batch."""
         targets, frames = batch.targets, batch.frames
         known = np.flatnonzero(batch.indices.numpy() < (self.labelled or 0))
         if self.labelled is None or len(known) == len(batch):
             return self.student.losses(raw, targets, frames, matched)
-        chosen = torch.from_numpy(known if len(known) else np.zeros(1, np.int64)).to(frames.device, non_blocking=True)
+        some = known if len(known) else np.zeros(1, np.int64)  # whose losses then count nothing, and have names
+        chosen = torch.from_numpy(some).to(frames.device, non_blocking=True)
         losses = self.student.losses(
             raw.of_images(chosen),
             targets.of_images(chosen),
             frames.index_select(0, chosen),
             matched.of_images(chosen),
         )
-        return losses if len(known) else {name: value * 0 for name, value in losses.items()}
+        return {name: value * (len(known) / len(batch)) for name, value in losses.items()}
 
 
 def learned(told: Told) -> dict[str, Tensor]:
@@ -147,7 +149,7 @@ def _classes(told: Told) -> Tensor:
 
 def _features(told: Told) -> Tensor:
     """Of the levels that own a box."""
-    near = told.per_level(near_objects(told.matched.overlap, told.targets.there))
+    near = told.per_level(near_objects(told.targets.there, told.matched))
     levels = zip(told.mine.maps, told.theirs.maps, near, told.per_level(told.owned), strict=True)
     found = [
         of_features(rows(mine, mine.shape[1]).float(), rows(theirs, theirs.shape[1]).float(), close) * owned.any()

@@ -34,18 +34,20 @@ class Teacher:
         return self
 
 
-def teacher_of(name: str, model: Detector, look: Look, classes: Sequence[str], precision: str) -> Teacher:
-    """A detector as a teacher, at rest."""
+def teacher_of(
+    name: str, detector: str, model: Detector, look: Look, classes: Sequence[str], precision: str
+) -> Teacher:
+    """A detector of the table as a teacher, at rest."""
     if not isinstance(model, Dense):
-        raise _without_distributions(f"--teacher {name}", model)
+        raise _without_distributions(f"--teacher {name}", detector)
     model.eval().requires_grad_(False)
     return Teacher(name, model, look, tuple(classes), precision)
 
 
-def check(teacher: Teacher, student: Detector, look: Look, classes: Sequence[str]) -> None:
+def check(teacher: Teacher, detector: str, student: Detector, look: Look, classes: Sequence[str]) -> None:
     """Fail where the two do not speak of the same places, classes and distances; both sides are told."""
     if not isinstance(student, Dense):
-        raise _without_distributions("the student", student)
+        raise _without_distributions("the student", detector)
     where = f"--teacher {teacher.name}"
     if teacher.classes != tuple(classes):
         same = set(teacher.classes) == set(classes)
@@ -76,7 +78,7 @@ def differences(teacher: Teacher, look: Look) -> list[str]:
 
     >>> from limbeck.detection.gfl import GFL
     >>> model = GFL(torch.nn.Identity(), [8, 8, 8], 2)
-    >>> differences(teacher_of("big", model, Look((800, 1333)), ("cat", "dog"), "float32"), Look((320, 533)))
+    >>> differences(teacher_of("big", "gfl", model, Look((800, 1333)), ("cat", "dog"), "float32"), Look((320, 533)))
     ['the teacher learned at 800 x 1333, and sees the views of the student: 320 x 533']
     """
     found = []
@@ -93,9 +95,9 @@ def surest(raw: Raw) -> Tensor:
     return torch.cat(raw.logits, 1).float().sigmoid().amax((1, 2))
 
 
-def _without_distributions(who: str, model: Detector) -> OptionError:
+def _without_distributions(who: str, detector: str) -> OptionError:
     return OptionError(
-        f"{who} is a {type(model).__name__}, which has no distributions of edges to learn from",
+        f"{who} is of the kind {detector}, which has no distributions of edges to learn from",
         expected="a detector like gfl or gfl_dcn on both sides",
         hint="--detector gfl --backbone resnet18",
     )

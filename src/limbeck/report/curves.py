@@ -75,6 +75,16 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
             Line("distributions", "distributions", "muted", "noisy"),
         ),
     ),
+    (
+        "Losses from the teacher",
+        "loss",
+        (
+            Line("ld_main", "edges at boxes", "accent", "noisy"),
+            Line("ld_around", "edges around boxes", "ink", "noisy"),
+            Line("ld_classes", "classes", "muted", "noisy"),
+            Line("ld_features", "features", "line", "noisy"),
+        ),
+    ),
     ("Learning rate", "plain", (Line("lr", "in training", "accent"),)),
 )
 
