@@ -91,8 +91,8 @@ def test_what_mmdetection_has_not_is_told(tmp_path: Path) -> None:
         limbeck.convert(good, "", to="mmdetection")
     assert f"limbeck convert {good} --to mmdetection --out FILE.pth" in str(error.value)
     small = tmp_path / "small"
-    save_detector(small, (ssd := DetectorCard("ssd300", None, ("cat",), (1,), Look((256, 256)))).build(), ssd)
-    with pytest.raises(CheckpointError, match=r"ssd300 of .* is fitted to 256 pixels"):
+    save_detector(small, (ssd := DetectorCard("ssd300", None, ("cat",), (1,), Look((384, 384)))).build(), ssd)
+    with pytest.raises(CheckpointError, match=r"ssd300 of .* is fitted to 384 pixels"):
         limbeck.convert(small, tmp_path / "a.pth", to="mmdetection")
     with pytest.raises(OptionError, match="with --to mmdetection"):
         limbeck.convert(good, tmp_path / "a.safetensors", to="mmdetection")
