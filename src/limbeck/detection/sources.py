@@ -130,13 +130,14 @@ def _no_such_split(
     """With the faults of the label files: that of the split may be the one that could not be read."""
     for source in sources:
         problems.add_troubles(source.labels.troubles)
+    aside = [each for source in sources for each in source.labels.troubles if each.kind == "other-json"]
     typed = " ".join(source.tree.source for source in sources)
     near = [best for name in lost for best in nearest(name, there, 1)]
     found = f"{typed}: no image is in the split '{'+'.join(lost) or split}'"
     if is_file_name(split):
         found = f"{split} is no file that lists images, nor a split of {typed}"
     return LimbeckError(
-        "\n".join([found, *problems.lines()]),
+        "\n".join([found, *problems.lines(), *(f"  {each.where}: {each.what}" for each in aside)]),
         expected=f"one of {', '.join(there)}, or several joined by +",
         hint=f"{near[0]} in its place"
         if near
