@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from limbeck.cli import main
 from limbeck.detection import DETECTORS
+from limbeck.detection.dataset import DetectionSet
+from limbeck.errors import LimbeckError
 from limbeck.training.log import read_metrics
 from tests.checkup.sets import WIDTH, coco, coco_content, photo, voc, yolo
 from tests.commands.told import parts, told
@@ -237,13 +240,13 @@ def test_yolo_without_names_of_classes(
 def test_results_in_the_place_of_a_split_s_labels(tmp_path: Path) -> None:
     """The labels of the other split are whole: the file that is none is named all the same."""
     box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]}
-    told = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"id": 1, **box}]}
+    labels = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"id": 1, **box}]}
     (tmp_path / "val").mkdir()
     (tmp_path / "train").mkdir()
     for split in ("train", "val"):
         Image.new("RGB", (64, 64)).save(tmp_path / split / "a.png")
     (tmp_path / "annotations").mkdir()
-    whole = json.dumps(told | {"categories": [{"id": 1, "name": "cat"}]})
+    whole = json.dumps(labels | {"categories": [{"id": 1, "name": "cat"}]})
     (tmp_path / "annotations" / "instances_val.json").write_text(whole)
     (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps([{**box, "score": 0.5}]))
     with pytest.raises(LimbeckError, match="no image is in the split 'train'") as error:
