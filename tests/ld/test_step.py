@@ -16,7 +16,7 @@ from limbeck.detection.loader import DetectionBatch
 from limbeck.detection.retinanet import RetinaNet
 from limbeck.detection.rows import rows
 from limbeck.errors import OptionError
-from limbeck.ld.step import DistilledDetectionStep, Terms, Told, learned
+from limbeck.ld.step import DistilledDetectionStep, Lesson, Terms, learned
 from limbeck.ld.teacher import Teacher, check, differences, teacher_of
 from limbeck.records import Frame, Target
 from tests.detection.told import SEEDS, fixture, gfl_raw, sides_of
@@ -83,7 +83,7 @@ def test_all_terms_of_the_authors_code_through_the_step_s_own_way(shared: Path, 
     model = GFL(nn.Identity(), [8, 8, 8], 8, padded_to=1, weighing=Weighing(least=None))
     frames = stacked([Frame(*shape, *shape)] * 2)
     matched = model.assign(raw, targets, frames)
-    found = learned(Told(ALL, model, mine, other, matched, targets))
+    found = learned(Lesson(ALL, model, mine, other, matched, targets))
     for name, what in (("main", "ld"), ("around", "ld_vlr"), ("classes", "kd"), ("features", "im")):
         torch.testing.assert_close(found[f"ld_{name}"], theirs[f"finegrained.loss_{what}"].sum(), rtol=1e-5, atol=0)
     total = sum(found.values(), sum(model.losses(raw, targets, frames, matched).values(), torch.zeros(())))

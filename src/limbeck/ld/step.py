@@ -48,7 +48,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Told:
+class Lesson:
     """A batch as both have seen it; what several terms need is made once."""
 
     terms: Terms
@@ -59,7 +59,7 @@ class Told:
     targets: Targets
 
     @cached_property
-    def apart(self) -> Tensor:
+    def distance(self) -> Tensor:
         """How far the two are apart on all sides of each place, [B, N]."""
         mine, theirs = torch.cat(self.mine.sides, 1), torch.cat(self.theirs.sides, 1)
         return softened(mine, theirs, self.terms.temperature).sum(2)
@@ -103,8 +103,8 @@ class DistilledDetectionStep(Step):
     def forward(self, batch: DetectionBatch) -> dict[str, Tensor]:
         raw: Raw = raw_of(self.student, self.look, self.precision, batch)
         matched = self.student.assign(raw, batch.targets, batch.frames)
-        told = Told(self.terms, self.student, raw, self.teacher(batch), matched, batch.targets)
-        return self._from_boxes(batch, raw, matched) | learned(told)
+        lesson = Lesson(self.terms, self.student, raw, self.teacher(batch), matched, batch.targets)
+        return self._from_boxes(batch, raw, matched) | learned(lesson)
 
     def _from_boxes(self, batch: DetectionBatch, raw: Raw, matched: Matched) -> dict[str, Tensor]:
         """The student's own losses, by the share of images that have true boxes: each image counts as in any batch."""
@@ -123,34 +123,34 @@ class DistilledDetectionStep(Step):
         return {name: value * (len(known) / len(batch)) for name, value in losses.items()}
 
 
-def learned(told: Told) -> dict[str, Tensor]:
+def learned(lesson: Lesson) -> dict[str, Tensor]:
     """The terms that have a weight, by name."""
-    chosen = {name: getattr(told.terms, name) for name in TERMS}
-    return {f"ld_{name}": weight * TERMS[name](told) for name, weight in chosen.items() if weight}
+    chosen = {name: getattr(lesson.terms, name) for name in TERMS}
+    return {f"ld_{name}": weight * TERMS[name](lesson) for name, weight in chosen.items() if weight}
 
 
-def _main(told: Told) -> Tensor:
-    sure = torch.cat(told.mine.logits, 1).detach().float().sigmoid().amax(2)
-    return on_objects(told.apart, sure * told.owned) * told.share
+def _main(lesson: Lesson) -> Tensor:
+    sure = torch.cat(lesson.mine.logits, 1).detach().float().sigmoid().amax(2)
+    return on_objects(lesson.distance, sure * lesson.owned) * lesson.share
 
 
-def _around(told: Told) -> Tensor:
-    targets, priors = told.targets, told.student.priors(told.mine)
-    region = surroundings(priors, targets.boxes, targets.there, told.matched, told.terms.region)
-    return around_objects(told.apart, region) * told.share
+def _around(lesson: Lesson) -> Tensor:
+    targets, priors = lesson.targets, lesson.student.priors(lesson.mine)
+    region = surroundings(priors, targets.boxes, targets.there, lesson.matched, lesson.terms.region)
+    return around_objects(lesson.distance, region) * lesson.share
 
 
-def _classes(told: Told) -> Tensor:
-    levels = zip(told.mine.logits, told.theirs.logits, told.per_level(told.owned), strict=True)
-    cooled = told.terms.class_temperature
+def _classes(lesson: Lesson) -> Tensor:
+    levels = zip(lesson.mine.logits, lesson.theirs.logits, lesson.per_level(lesson.owned), strict=True)
+    cooled = lesson.terms.class_temperature
     found = [of_classes(mine.float(), theirs.float(), owned, cooled) for mine, theirs, owned in levels]
     return torch.stack(found).sum()
 
 
-def _features(told: Told) -> Tensor:
+def _features(lesson: Lesson) -> Tensor:
     """Of the levels that own a box."""
-    near = told.per_level(near_objects(told.targets.there, told.matched))
-    levels = zip(told.mine.maps, told.theirs.maps, near, told.per_level(told.owned), strict=True)
+    near = lesson.per_level(near_objects(lesson.targets.there, lesson.matched))
+    levels = zip(lesson.mine.maps, lesson.theirs.maps, near, lesson.per_level(lesson.owned), strict=True)
     found = [
         of_features(rows(mine, mine.shape[1]).float(), rows(theirs, theirs.shape[1]).float(), close) * owned.any()
         for mine, theirs, close, owned in levels
@@ -158,7 +158,7 @@ def _features(told: Told) -> Tensor:
     return torch.stack(found).sum()
 
 
-TERMS: dict[str, Callable[[Told], Tensor]] = {
+TERMS: dict[str, Callable[[Lesson], Tensor]] = {
     "main": _main,
     "around": _around,
     "classes": _classes,

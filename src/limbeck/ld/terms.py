@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 _EPS = torch.finfo(torch.float32).eps
-_SIDES, _ALL_SIDES_TWICE = 4, 16  # as the reference divides
+_ON, _AROUND = 4, 16  # what the reference divides by
 
 
 def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -19,14 +19,14 @@ def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return apart.mean(-1) * temperature**2
 
 
-def on_objects(apart: Tensor, weight: Tensor) -> Tensor:
-    """How far the sides are `apart`, summed over them, at the places that own a box, by their weight: both [B, N]."""
-    return (apart * weight).sum() / (_SIDES + _EPS)
+def on_objects(distance: Tensor, weight: Tensor) -> Tensor:
+    """The `distance` of the sides, summed over them, at the places that own a box, by their weight: both [B, N]."""
+    return (distance * weight).sum() / (_ON + _EPS)
 
 
-def around_objects(apart: Tensor, weight: Tensor) -> Tensor:
+def around_objects(distance: Tensor, weight: Tensor) -> Tensor:
     """The same of the places around the objects."""
-    return (apart * weight).sum() / (_ALL_SIDES_TWICE + _EPS)
+    return (distance * weight).sum() / (_AROUND + _EPS)
 
 
 def of_classes(student: Tensor, teacher: Tensor, owned: Tensor, temperature: float) -> Tensor:
