@@ -17,10 +17,12 @@ from safetensors.torch import save_file
 
 import limbeck
 from limbeck.checkpoints.card import Card, read_card, save
+from limbeck.checkpoints.detector_card import DetectorCard, save_detector
 from limbeck.checkpoints.pdparams import read_pdparams
 from limbeck.checkpoints.renames.networks import spelt
 from limbeck.classification.models import Architecture, build
 from limbeck.cli import main
+from limbeck.detection.detector import design
 from limbeck.errors import CheckpointError, OptionError, RunError, UnknownName, UnsafeFile
 from limbeck.records import Preprocess
 from tests.checkpoints.mm_files import saved
@@ -314,6 +316,9 @@ def test_the_guide_s_commands(
     ssd = {name: torch.zeros(shape) for name, shape in shapes.items()}
     saved(Path("ssd300_coco.pth"), ssd, others={"optimizer": {}})
     saved(Path("ssd300_old.pth"), old_ssd(ssd))
+    body = vars(Architecture.parse("resnet18", classes=0))
+    taught = DetectorCard("gfl", body, ("cat", "dog"), (1, 2), design("gfl").look)
+    save_detector("small/student", taught.build(), taught)
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "convert.md").read_text()
     commands = re.findall(r"^\$ limbeck (.*)$", guide, re.MULTILINE)
     assert len(commands) > 4

@@ -109,7 +109,7 @@ def test_another_process_shows_the_same_and_has_the_same_fingerprint() -> None:
 
 
 def test_every_named_policy_is_there() -> None:
-    assert set(POLICIES) == {"ssd", "ssd_photometric_last", "flip_resize", "resize"}
+    assert set(POLICIES) == {"ssd", "ssd_photometric_last", "flip_resize", "flip_multiscale", "resize"}
 
 
 @pytest.mark.parametrize("policy", ALL, ids=lambda policy: type(policy).__name__)

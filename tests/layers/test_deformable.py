@@ -29,3 +29,15 @@ def test_a_resnet_keeps_its_own_tensors() -> None:
     assert set(plain) <= set(changed)
     assert added
     assert all(name.startswith("layer3.") and ".conv2.conv_offset." in name for name in added)
+
+
+def test_it_computes_in_float32_where_others_do_not() -> None:
+    torch.manual_seed(0)
+    layer = Deformable(nn.Conv2d(8, 8, 3, padding=1, bias=False))
+    x = torch.randn(2, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x.bfloat16())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, layer(x), atol=0.05, rtol=0.05)
+    found.sum().backward()
+    assert layer.weight.grad is not None

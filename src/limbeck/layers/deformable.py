@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
@@ -20,7 +21,9 @@ class Deformable(nn.Module):
             nn.init.zeros_(values)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = deform_conv2d(x, self.conv_offset(x), self.weight, **self._shape)
+        where = self.conv_offset(x)
+        with torch.autocast(x.device.type, enabled=False):  # torchvision has it in float32 on every device
+            found: Tensor = deform_conv2d(x.float(), where.float(), self.weight, **self._shape)
         return found
 
 
