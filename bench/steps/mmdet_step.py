@@ -32,7 +32,8 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
         teacher = Config.fromfile(configs / "gfl/gfl_r101_fpn_ms-2x_coco.py")
         teacher.model.backbone.init_cfg = None
         config.model.update(teacher_config=teacher, teacher_ckpt=None)
-    network = MODELS.build(config.model).train()
+    network = MODELS.build(config.model)
+    network.train()  # which does not give it back where there is a teacher
     sgd = {"type": "SGD", "lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY}
     wrapper = build_optim_wrapper(network, {"type": "OptimWrapper", "optimizer": sgd})
     side = photos["images"].shape[2]
