@@ -1,6 +1,7 @@
 """Labels with something wrong in them, as the command tells of it: before training, and all at once."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -346,6 +347,19 @@ def test_a_class_that_is_misspelt_where_it_is_measured(tmp_path: Path, capsys: p
     main(measured(source, tmp_path / "run", "--skip-bad"))
     assert "to measure on: left out: 1 class that the model does not know" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "student" / "card.json").read_text())["classes"] == ["cat", "dog"]
+
+
+def test_a_class_that_only_val_has_is_told_beside_the_faults_of_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = lists(voc(tmp_path / "set"), range(12), range(12, 20))
+    strange, flat = source / "Annotations" / "15.xml", source / "Annotations" / "3.xml"
+    strange.write_text(strange.read_text().replace("dog", "dgo"))
+    flat.write_text(re.sub(r"<xm(in|ax)>\d+</", r"<xm\1>9</", flat.read_text()))
+    of_train, of_val = parts(told(measured(source, tmp_path / "run"), capsys))[0].split("of the photos to measure on: ")
+    assert "1 box without extent" in of_train
+    assert "1 class that the model does not know" in of_val
+    assert "dgo (1 object, first in" in of_val
 
 
 def test_what_is_left_out_of_each_split_is_said_and_the_photos_are_listed_once(

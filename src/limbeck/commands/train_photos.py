@@ -74,7 +74,9 @@ class _Opener:
         self.options = options
         self._read: dict[tuple[str, ...], Opened] = {}
 
-    def open(self, sources: tuple[str, ...], split: str, classes: tuple[str, ...]) -> DetectionSet:
+    def open(
+        self, sources: tuple[str, ...], split: str, classes: tuple[str, ...], *, skip_bad: bool = False
+    ) -> DetectionSet:
         options = self.options
         if sources not in self._read:
             workers = reading_workers(options.workers, 1)
@@ -82,8 +84,19 @@ class _Opener:
                 sources, format=options.format, cache_at=options.cache or None, workers=workers
             )
         return DetectionSet.of(
-            self._read[sources], split=split or None, classes=classes or None, skip_bad=options.skip_bad
+            self._read[sources],
+            split=split or None,
+            classes=classes or None,
+            skip_bad=skip_bad or options.skip_bad,
         )
+
+    def classes(self) -> tuple[str, ...]:
+        """Those of what is learned from, whatever else is wrong with it; those that were named where none is left."""
+        options = self.options
+        try:
+            return self.open(options.data, options.split, options.classes, skip_bad=True).classes
+        except LimbeckError:
+            return options.classes
 
 
 def _learned(opener: _Opener, known: tuple[str, ...]) -> DetectionSet:
@@ -114,7 +127,7 @@ def _measured(opener: _Opener, classes: tuple[str, ...]) -> DetectionSet | None:
 def _with_those_of_val(error: LimbeckError, opener: _Opener) -> LimbeckError:
     """The faults of what is measured on beside those of what is learned from."""
     try:
-        _measured(opener, opener.options.classes)
+        _measured(opener, opener.classes())
     except LimbeckError as other:
         head, *faults = other.found.split("\n")
         new = [line for line in faults if line not in error.found.split("\n")]
