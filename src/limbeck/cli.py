@@ -5,12 +5,13 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import tyro
 
 from limbeck.console import errors
-from limbeck.errors import Interrupted, LimbeckError, unknown_name
+from limbeck.errors import Interrupted, LimbeckError, OptionError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,12 @@ def dispatch(arguments: list[str]) -> None:
     if verb not in COMMANDS:
         raise unknown_name("command", verb, COMMANDS, hint="limbeck --help")
     command = COMMANDS[verb]
+    if len(teachers := _values("--teacher", rest)) > 1:  # of other options the last one counts, as everywhere
+        raise OptionError(
+            f"--teacher {len(teachers)} times: {', '.join(teachers)}",
+            expected="one; a chain of teachers is a training for each",
+            hint=f"--teacher {teachers[0]}",
+        )
     if set(HELP) & set(rest):  # alone: words before it would be left out of what it shows
         _read(verb, ["--help"], _shown(command, rest))
     default = _starting_point(command, rest)
@@ -191,12 +198,19 @@ def _recipe(command: Command, arguments: list[str]) -> str:
 
 
 def _value(flag: str, arguments: list[str]) -> str:
-    for position, argument in enumerate(arguments):
-        if argument == flag and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
-    return ""
+    """The last one given, which is the one that counts."""
+    return (_values(flag, arguments) or [""])[-1]
+
+
+def _values(flag: str, arguments: list[str]) -> list[str]:
+    """All that a line gives for a flag.
+
+    >>> _values("--teacher", ["--teacher", "a", "--teacher=b", "--teacher"])
+    ['a', 'b']
+    """
+    apart = {place: after for place, (word, after) in enumerate(pairwise(arguments)) if word == flag}
+    joined = {place: word.partition("=")[2] for place, word in enumerate(arguments) if word.startswith(f"{flag}=")}
+    return [value for _, value in sorted((apart | joined).items())]
 
 
 def _attribute(place: str) -> Any:

@@ -138,3 +138,9 @@ def test_ctrl_c_before_anything_is_saved(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(cli, "dispatch", interrupted)
     assert ended(["models"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["distill", "train"])
+def test_a_list_of_teachers_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended([verb, "--teacher", "one", "--out", "run", "--teacher=two"]) == 2
+    assert "--teacher 2 times: one, two" in capsys.readouterr().err

@@ -146,6 +146,7 @@ def test_what_cannot_teach_is_told(scenes: Path, big: Path, further: Path, tmp_p
     fails(OptionError, "nothing to learn from it", "gfl", teacher=str(big))
     fails(OptionError, "--unlabeled without a teacher", "gfl", unlabeled=str(further))
     fails(OptionError, "several", teacher=f"{big},{big}")
+    fails(OptionError, "expected: str", teacher=[str(big), str(big)])
     fails(OptionError, "ld_features|--ld-features", teacher=str(big), ld_features=-1.0)
     fails(OptionError, "--unlabeled-score 2", teacher=str(big), unlabeled=str(further), unlabeled_score=2.0)
     fails(CheckpointError, "no detector at", teacher=str(tmp_path / "nowhere"))
