@@ -119,3 +119,31 @@ def test_processes_must_divide_the_batch() -> None:
         Order(100, 10, seed=0).reads(0, 0, 4)
     with pytest.raises(OptionError, match="--batch 16"):
         Order(100, 12, seed=0, crops_per_read=4).reads(0, 1, 2)
+
+
+@pytest.mark.parametrize(("batch", "world"), [(8, 1), (8, 2), (1, 1)])
+def test_batches_of_one_kind(batch: int, world: int) -> None:
+    kinds = np.arange(103) % 3 == 0
+    order = Order(count=103, batch=batch, seed=3, kinds=kinds)
+    for epoch in range(3):
+        steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
+        batches = [[index for rank in range(world) for index, _ in order.reads(step, rank, world)] for step in steps]
+        assert {index for each in batches for index in each} == set(range(103))
+        mixed = [place for place, each in enumerate(batches) if len({kinds[index] for index in each}) > 1]
+        assert all(place >= len(batches) - 2 for place in mixed), "what is left over comes last"
+        assert batch == 1 or len({kinds[each[0]] for each in batches[:-2]}) == 2
+    again = Order(count=103, batch=batch, seed=3, kinds=kinds)
+    assert again.reads(order.steps_per_epoch + 2) == order.reads(order.steps_per_epoch + 2), "from any step on"
+
+
+def test_one_kind_alone_keeps_the_order() -> None:
+    plain, kinds = Order(count=50, batch=4, seed=1), Order(count=50, batch=4, seed=1, kinds=np.zeros(50, bool))
+    assert [plain.reads(step) for step in range(26)] == [kinds.reads(step) for step in range(26)]
+
+
+def test_a_batch_comes_when_it_is_full() -> None:
+    """Not all wide ones first: the kinds come as they are drawn."""
+    kinds = np.arange(1000) < 300
+    order = Order(count=1000, batch=4, seed=0, kinds=kinds)
+    first = [bool(kinds[order.reads(step)[0][0]]) for step in range(100)]
+    assert 15 < sum(first) < 45

@@ -114,6 +114,7 @@ def loader_of(options: Train, photos: DetectionSet, look: Look, ranks: Ranks) ->
         rank=ranks.rank,
         world=ranks.world,
         pinned=ranks.device.type == "cuda",
+        by_shape=options.by_shape,
     )
 
 

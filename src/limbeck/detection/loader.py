@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,7 +92,8 @@ class DetectionBatch:
 class Loader:
     """The batches of a run, from any step on: in an epoch `repeats` views of each image, in an order of its own.
 
-    `sizes` draws one size for each step's batch, on all processes the same.
+    `sizes` draws one size for each step's batch, on all processes the same; with `by_shape` a batch has photos that
+    are all wide or all tall.
     """
 
     def __init__(
@@ -108,12 +110,14 @@ class Loader:
         world: int = 1,
         pinned: bool = False,
         sizes: Sizes | None = None,
+        by_shape: bool = False,
     ) -> None:
         if repeats < 1:
             raise OptionError(f"{repeats} repeats", expected="at least 1 view of each image an epoch", hint="1")
         self.photos, self.policy, self.steps, self.workers = photos, policy, steps, workers
         self.repeats, self.rank, self.world, self.pinned, self.sizes = repeats, rank, world, pinned, sizes
-        self.order = Order(len(photos) * repeats, batch, seed)
+        shapes = np.tile(photos.images.tall(), repeats) if by_shape else None
+        self.order = Order(len(photos) * repeats, batch, seed, kinds=shapes)
         self.lost: dict[int, str] = {}  # photos that could not be read any more, and why
 
     @property

@@ -90,6 +90,9 @@ class Train:
     views: str = ""
     """How photos are shown in training: ssd, ssd_photometric_last, flip_resize, flip_multiscale or resize (default: ssd
     where the input has an exact size, flip_resize where photos keep their proportions)."""
+    by_shape: bool = False
+    """Batches of photos that are all wide or all tall, but for the last of an epoch: less padding where photos keep
+    their proportions."""
     repeats: int = 1
     """Views of each photo in an epoch."""
     epochs: int = 120

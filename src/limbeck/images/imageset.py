@@ -107,6 +107,11 @@ class ImageSet:
         row = self._row(index)
         return int(self._numbers["height"][row]), int(self._numbers["width"][row])
 
+    def tall(self) -> NDArray[np.bool_]:
+        """Which images are higher than wide, EXIF turned: [n]."""
+        higher: NDArray[np.bool_] = np.asarray(self._numbers["height"] > self._numbers["width"])
+        return higher if self._indices is None else higher[self._indices]
+
     def take(self, indices: ArrayLike) -> Self:
         """The images at these indices, in this order.
 

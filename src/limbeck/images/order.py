@@ -16,14 +16,23 @@ class Order:
 
     With `crops_per_read` M, M epochs share one order and only together show each image M times: one read serves M
     consecutive view numbers. With `views` R the numbers go round after R. Nothing is remembered, so a run can start at
-    any step and any rank knows its share.
+    any step and any rank knows its share. With `kinds`, a number for each image, a batch has images of one
+    kind, but for what is left over at the end of an epoch.
 
     >>> order = Order(count=5, batch=2, seed=0)
     >>> order.steps_per_epoch, order.epoch(5), [len(order.reads(step)) for step in range(3)]
     (3, 1, [2, 2, 2])
     """
 
-    def __init__(self, count: int, batch: int, seed: int, views: int = 0, crops_per_read: int = 1) -> None:
+    def __init__(
+        self,
+        count: int,
+        batch: int,
+        seed: int,
+        views: int = 0,
+        crops_per_read: int = 1,
+        kinds: npt.NDArray[np.integer | np.bool_] | None = None,
+    ) -> None:
         if crops_per_read < 1 or batch % crops_per_read or views % crops_per_read:
             raise OptionError(
                 f"{crops_per_read} crops per read with a batch of {batch} and {views} views",
@@ -33,7 +42,8 @@ class Order:
         if count < batch:
             raise _too_few(count, batch, crops_per_read)
         self.count, self.batch, self.seed = count, batch, seed
-        self.views, self.crops_per_read = views, crops_per_read
+        self.views, self.crops_per_read, self.kinds = views, crops_per_read, kinds
+        self._latest = (-1, np.empty(0, np.uint32))
         self.steps_per_epoch = -(-count // batch)
 
     def epoch(self, step: int) -> int:
@@ -63,10 +73,36 @@ class Order:
         start = within * self.batch // crops + rank * each
         numbers = tuple(self._number(turn * crops + crop) for crop in range(crops))
         places = np.arange(start, start + each) % self.count
-        return [(int(index), numbers) for index in _permutation(self.count, self.seed, turn)[places]]
+        return [(int(index), numbers) for index in self._turn(turn)[places]]
+
+    def _turn(self, turn: int) -> npt.NDArray[np.uint32]:
+        drawn = _permutation(self.count, self.seed, turn)
+        if self.kinds is None:
+            return drawn
+        if self._latest[0] != turn:
+            each = self.batch // self.crops_per_read
+            self._latest = turn, drawn[in_batches_of_a_kind(self.kinds[drawn], each)]
+        return self._latest[1]
 
     def _number(self, epoch: int) -> int:
         return epoch % self.views if self.views else epoch
+
+
+def in_batches_of_a_kind(kinds: npt.NDArray[np.integer | np.bool_], batch: int) -> npt.NDArray[np.intp]:
+    """The places in order, but gathered by kind: a batch comes when it is full, those that never are come last.
+
+    >>> in_batches_of_a_kind(np.array([0, 1, 1, 0, 0, 1, 0]), 2).tolist()
+    [1, 2, 0, 3, 4, 6, 5]
+    """
+    full, left = [], []
+    for kind in np.unique(kinds):
+        places = np.flatnonzero(kinds == kind)
+        whole = len(places) // batch * batch
+        full.append(places[:whole].reshape(-1, batch))
+        left.append(places[whole:])
+    batches = np.concatenate(full)
+    batches = batches[np.argsort(batches[:, -1])]
+    return np.concatenate([batches.ravel(), np.sort(np.concatenate(left))])
 
 
 @lru_cache(maxsize=2)
