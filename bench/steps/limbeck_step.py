@@ -77,7 +77,7 @@ def make(model: str, photos: Photos, variant: str) -> Callable[[], dict[str, flo
     def once() -> dict[str, float]:
         rest(frozen)
         trial = forward_backward(step, batch, 1, ranks, seed=0)
-        average_gradients(step, trial, ranks)
+        average_gradients(step, ranks)
         ensure_finite(step, trial, batch, 0, Path(), ranks)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

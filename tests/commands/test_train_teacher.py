@@ -1,5 +1,6 @@
 """limbeck train with a teacher: through the command line on small drawn scenes, with a teacher that sees something."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from limbeck.scenes.dataset import draw_boxes_dataset
 from limbeck.training import loop
 from limbeck.training.log import read_metrics
 from tests.commands.sure import sure_detector
+from tests.commands.test_run_ranks import TORCHRUN, launched
+from tests.commands.tiny import finished
 
 SIDE = 64
 
@@ -205,3 +208,23 @@ def test_the_rows_are_the_references() -> None:
     assert all(training(alias).recipe == name for alias, name in ALIASES.items())
     with pytest.raises(OptionError, match="without a teacher"):
         validate_teacher(row)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one(scenes: Path, big: Path, further: Path, tmp_path: Path) -> None:
+    """The divisors of all losses are those of the whole batch, photos without boxes among them."""
+    limbeck.train("gfl", **given(scenes, tmp_path, out=tmp_path / "begun"))
+    options = given(scenes, tmp_path, teacher=str(big), unlabeled=str(further), unlabeled_score=0.5, steps=4, batch=4)
+    options |= {"weights": str(tmp_path / "begun"), "norm_eval": True, "precision": "float32", "ld_classes": 0.0}
+    limbeck.train("ld", **options | {"out": tmp_path / "one"})
+    words = json.dumps(options | {"out": str(tmp_path / "two")})
+    code = "import json, sys, limbeck\nlimbeck.train('ld', **json.loads(sys.argv[1]))\n"
+    finished(launched(TORCHRUN, tmp_path / "job.py", code, words))
+    one, two = ([each for each in read_metrics(tmp_path / name) if "loss" in each] for name in ("one", "two"))
+    assert len(one) == len(two) == 4
+    for mine, theirs in zip(one, two, strict=True):
+        for name in ("loss", "quality", "boxes", "distributions", "ld_main", "ld_around"):
+            assert theirs[name] == pytest.approx(mine[name], rel=1e-4)
+    weights = [load_file(tmp_path / name / "student" / "model.safetensors") for name in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)

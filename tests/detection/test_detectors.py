@@ -72,14 +72,16 @@ def test_what_it_gives(name: str) -> None:
     for each in found.detections():
         assert bool((each.labels < CLASSES).all())
         assert bool((each.boxes[:, 0::2] <= 3 * SIDES.get(name, 96) + 1).all())
-    divisor = model.divisor(raw, batch.targets, batch.frames)
-    assert divisor is None or float(divisor) >= 1
+    divisors = model.divisors(raw, batch.targets, batch.frames)
+    assert divisors.shape == (model.divided,)
+    same = model.losses(raw, batch.targets, batch.frames, divisors)
+    assert all(torch.equal(same[loss], value) for loss, value in losses.items())
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_batch_without_any_object_trains_on(name: str) -> None:
     model, batch = make(name), batch_of(name, (0, 0))
-    losses = DetectionStep(model, design(name).look, "float32", 2)(batch)
+    losses = DetectionStep(model, design(name).look, "float32")(batch)
     torch.stack(list(losses.values())).sum().backward()
     assert all(bool(value.isfinite()) for value in losses.values())
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
@@ -90,7 +92,7 @@ def test_a_batch_without_any_object_trains_on(name: str) -> None:
 )
 def test_it_learns_one_batch(name: str) -> None:
     model, batch = make(name), batch_of(name)
-    step = DetectionStep(model, design(name).look, "float32", len(batch))
+    step = DetectionStep(model, design(name).look, "float32")
     steps = 10 if name in HEAVY else 30
     optimizer = torch.optim.Adam(model.parameters(), 2e-3 if "lite" in name else 1e-4)
     first = last = 0.0
@@ -104,7 +106,7 @@ def test_it_learns_one_batch(name: str) -> None:
     assert last < 0.75 * first, (first, last)
 
 
-@pytest.mark.parametrize("name", ["ssdlite", "retinanet"])
+@pytest.mark.parametrize("name", ["ssdlite", "retinanet", "gfl"])
 def test_parts_add_up_to_the_whole(name: str) -> None:
     """Images with one object and with nine: means over parts would count the one as much as the nine."""
     ranks, batch = Ranks(Accelerator(cpu=True)), batch_of(name, (1, 9, 0, 2))
@@ -112,9 +114,9 @@ def test_parts_add_up_to_the_whole(name: str) -> None:
     losses: list[dict[str, torch.Tensor]] = []
     for parts in (1, 4):
         model = make(name).eval()  # norms that take no statistics: those would be the parts' own
-        step = DetectionStep(model, Look((96, 96)), "float32", len(batch))
+        step = DetectionStep(model, Look((96, 96)), "float32")
         trial = forward_backward(step, batch, parts, ranks, seed=0)
-        average_gradients(step, trial, ranks)
+        average_gradients(step, ranks)
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])
         losses.append(trial.losses)
     for whole, parted in zip(*gradients, strict=True):

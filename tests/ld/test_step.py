@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,6 +20,8 @@ from limbeck.errors import OptionError
 from limbeck.ld.step import DistilledDetectionStep, Lesson, Terms, learned
 from limbeck.ld.teacher import Teacher, check, differences, teacher_of
 from limbeck.records import Frame, Target
+from limbeck.training.attempt import forward_backward
+from limbeck.training.ranks import Ranks
 from tests.detection.told import SEEDS, fixture, gfl_raw, sides_of
 
 LEVELS = range(5)
@@ -86,7 +89,7 @@ def test_all_terms_of_the_authors_code_through_the_step_s_own_way(shared: Path, 
     found = learned(Lesson(ALL, model, mine, other, matched, targets))
     for name, what in (("main", "ld"), ("around", "ld_vlr"), ("classes", "kd"), ("features", "im")):
         torch.testing.assert_close(found[f"ld_{name}"], theirs[f"finegrained.loss_{what}"].sum(), rtol=1e-5, atol=0)
-    total = sum(found.values(), sum(model.losses(raw, targets, frames, matched).values(), torch.zeros(())))
+    total = sum(found.values(), sum(model.losses(raw, targets, frames, matched=matched).values(), torch.zeros(())))
     total.backward()
     for name, inputs in (("grad_cls", logits), ("grad_bbox", sides)):
         largest = max(theirs[f"{name}{level}"].abs().max() for level in LEVELS)
@@ -123,6 +126,22 @@ def test_the_student_is_all_that_learns_and_all_that_is_kept() -> None:
     step.train()
     assert not step.teacher.model.training
     assert all(torch.equal(value, before[name]) for name, value in step.teacher.model.state_dict().items())
+
+
+@pytest.mark.parametrize("labelled", [None, 4])
+def test_parts_add_up_to_the_whole(labelled: int | None) -> None:
+    """Also where a part has no image with true boxes."""
+    found = []
+    for parts in (1, 3):
+        step = step_of(Terms(main=0.25, around=0.25, images=6), labelled)
+        trial = forward_backward(step, batch_of(6), parts, Ranks(Accelerator(cpu=True)), seed=0)
+        found.append((trial.losses, [p.grad for p in step.student.parameters() if p.grad is not None]))
+    (whole, gradients), (added, theirs) = found
+    assert {name: float(value) for name, value in added.items()} == pytest.approx(
+        {name: float(value) for name, value in whole.items()}, rel=1e-5
+    )
+    for one, other in zip(gradients, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
 
 
 def test_the_sums_count_a_batch_of_the_size_that_their_weights_are_for() -> None:

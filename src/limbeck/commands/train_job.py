@@ -121,7 +121,7 @@ def loader_of(options: Train, photos: DetectionSet, look: Look, ranks: Ranks) ->
 def step_of(options: Train, model: Detector, look: Look, teacher: Teacher | None, labelled: int) -> Step:
     """From boxes alone, or from a teacher as well."""
     if teacher is None:
-        return DetectionStep(model, look, options.precision, options.batch)
+        return DetectionStep(model, look, options.precision)
     assert isinstance(model, Dense)
     return DistilledDetectionStep(
         model, teacher, look, options.precision, terms_of(options), labelled if options.unlabeled else None

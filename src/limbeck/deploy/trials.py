@@ -71,7 +71,7 @@ class OfDetector:
         generator = torch.Generator().manual_seed(0)
         drawn = Targets.of([self._drawn(frame, generator) for frame in batch.frames.cpu()])
         batch = dataclasses.replace(batch, targets=Targets(*(each.to(self.loaded.device) for each in drawn)))
-        step = DetectionStep(self.loaded.model, self.loaded.look, self.precision, len(views))
+        step = DetectionStep(self.loaded.model, self.loaded.look, self.precision)
         return lambda: torch.stack(list(step(batch).values())).sum()
 
     def _drawn(self, frame: Tensor, generator: torch.Generator) -> Target:

@@ -45,5 +45,15 @@ class Dense(Detector):
         """The square that each place stands for, one tensor [N, 4] a level."""
 
     @abstractmethod
-    def losses(self, raw: Any, targets: Targets, frames: Tensor, matched: Matched | None = None) -> dict[str, Tensor]:
+    def losses(
+        self,
+        raw: Any,
+        targets: Targets,
+        frames: Tensor,
+        divisors: Tensor | None = None,
+        matched: Matched | None = None,
+    ) -> dict[str, Tensor]:
         """`matched`: what `assign` said, where it was asked already."""
+
+    @abstractmethod
+    def divisors(self, raw: Any, targets: Targets, frames: Tensor, matched: Matched | None = None) -> Tensor: ...

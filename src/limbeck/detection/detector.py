@@ -14,23 +14,26 @@ from limbeck.tables import look_up
 
 
 class Detector(nn.Module, ABC):
-    """Three verbs: `forward` is all that depends on the pixels, `losses` and `boxes` read what it gives."""
+    """`forward` is all that depends on the pixels; `losses` and `boxes` read what it gives."""
 
     classes: int
+    divided = 1  # by how many numbers `losses` divides
     sound_in_bfloat16 = False  # trains as well in bfloat16 on a CPU that multiplies it
 
     @abstractmethod
     def forward(self, images: Tensor) -> Any: ...
 
     @abstractmethod
-    def losses(self, raw: Any, targets: Targets, frames: Tensor) -> dict[str, Tensor]: ...
+    def losses(
+        self, raw: Any, targets: Targets, frames: Tensor, divisors: Tensor | None = None
+    ) -> dict[str, Tensor]: ...
+
+    @abstractmethod
+    def divisors(self, raw: Any, targets: Targets, frames: Tensor) -> Tensor:
+        """What `losses` divides by, [divided]; where others share the batch, it is given what theirs add up to."""
 
     @abstractmethod
     def boxes(self, raw: Any, frames: Tensor) -> Found: ...
-
-    @abstractmethod
-    def divisor(self, raw: Any, targets: Targets, frames: Tensor) -> Tensor | None:
-        """What all of `losses` are divided by, so that parts of a batch add up; None: each has one of its own."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Weighing:
 class GFL(Dense):
     """A backbone of strides 8, 16 and 32, a pyramid of five maps, and one head for all of them."""
 
-    bins, strides = BINS, STRIDES
+    bins, strides, divided = BINS, STRIDES, 2
     sound_in_bfloat16 = True
 
     def __init__(
@@ -89,7 +89,14 @@ class GFL(Dense):
         own = (frames[:, [1, 0]] / self.padded_to).ceil() * self.padded_to  # width, height
         return (torch.cat(raw.points) < own[:, None]).all(2)
 
-    def losses(self, raw: Raw, targets: Targets, frames: Tensor, matched: Matched | None = None) -> dict[str, Tensor]:
+    def losses(
+        self,
+        raw: Raw,
+        targets: Targets,
+        frames: Tensor,
+        divisors: Tensor | None = None,
+        matched: Matched | None = None,
+    ) -> dict[str, Tensor]:
         """Quality focal loss; generalised overlap and distribution focal loss of the places that own a box."""
         logits, sides = torch.cat(raw.logits, 1).float(), torch.cat(raw.sides, 1)
         stride = strides_of(raw)
@@ -100,13 +107,12 @@ class GFL(Dense):
         truth = owners_rows(targets.boxes, owner) / stride[:, None]
         found = around(points, expected(sides))
         overlap, generalised = pairwise_quality(found, truth)
-        weight = logits.detach().sigmoid().amax(2) * owned
+        weight = _sureness(logits) * owned
         quality = torch.where(owned, overlap.detach(), 0.0)
         labels = owners_rows(targets.labels, owner)
         true = owned[..., None] & (labels[..., None] == torch.arange(self.classes, device=labels.device))
         focal = quality_focal(logits, quality[..., None], true)
-        count = owned.sum(1).clamp(min=1).sum()
-        total = weight.sum()
+        count, total = _sums(owned, weight) if divisors is None else divisors
         divisor = total + 1e-6 if self.weighing.least is None else total.clamp(min=self.weighing.least)
         target = reach(points, truth).clamp(0, _FARTHEST)
         spread = distribution_focal(sides, target).sum(2) / 4
@@ -116,8 +122,11 @@ class GFL(Dense):
             "distributions": self.weighing.distributions * (weight * spread).sum() / divisor,
         }
 
-    def divisor(self, raw: Raw, targets: Targets, frames: Tensor) -> None:
-        """Each loss has its own, and those of boxes depend on the answers."""
+    def divisors(self, raw: Raw, targets: Targets, frames: Tensor, matched: Matched | None = None) -> Tensor:
+        """The places that own a box, of each image one at least; and how sure the model is there of any class."""
+        matched = self.assign(raw, targets, frames) if matched is None else matched
+        owned = matched.owner >= 0
+        return _sums(owned, _sureness(torch.cat(raw.logits, 1).float()) * owned)
 
     def boxes(self, raw: Raw, frames: Tensor) -> Found:
         """The final detections, in the pixels of the original images."""
@@ -155,6 +164,14 @@ def distribution_focal(sides: Tensor, target: Tensor) -> Tensor:
     index = low.long()[..., None]
     below, above = logs.gather(-1, index)[..., 0], logs.gather(-1, index + 1)[..., 0]
     return -(below * (1 - share) + above * share)
+
+
+def _sureness(logits: Tensor) -> Tensor:
+    return logits.detach().sigmoid().amax(2)
+
+
+def _sums(owned: Tensor, weight: Tensor) -> Tensor:
+    return torch.stack([owned.sum(1).clamp(min=1).sum().to(weight.dtype), weight.sum()])
 
 
 def strides_of(raw: Raw) -> Tensor:

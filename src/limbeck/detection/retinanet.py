@@ -87,7 +87,7 @@ class RetinaNet(Detector):
         deltas = [rows(self.box_head(self.box_tower(each)), 4) for each in maps]
         return Raw(logits, deltas, ANCHORS.boxes([(each.shape[2], each.shape[3]) for each in maps], images.device))
 
-    def losses(self, raw: Raw, targets: Targets, frames: Tensor) -> dict[str, Tensor]:
+    def losses(self, raw: Raw, targets: Targets, frames: Tensor, divisors: Tensor | None = None) -> dict[str, Tensor]:
         """Focal loss of all anchors; absolute differences of the deltas of those that own a box."""
         logits, deltas = torch.cat(raw.logits, 1).float(), torch.cat(raw.deltas, 1).float()
         every = torch.cat(raw.anchors)
@@ -98,7 +98,7 @@ class RetinaNet(Detector):
         owner = match.clamp(min=0)
         labels = owners_rows(targets.labels, owner)
         true = owned[..., None] & (labels[..., None] == torch.arange(self.classes, device=labels.device))
-        divisor = _divisor(owned)
+        divisor = (_count(owned) if divisors is None else divisors)[0] + _EPS
         boxes = torch.where(owned[..., None], owners_rows(targets.boxes, owner), every)
         apart = (deltas - encode(boxes, every, DEVIATIONS)).abs().sum(2)
         return {
@@ -106,10 +106,10 @@ class RetinaNet(Detector):
             "boxes": (apart * owned).sum() / divisor,
         }
 
-    def divisor(self, raw: Raw, targets: Targets, frames: Tensor) -> Tensor:
-        """The anchors that own a box, of each image one at least: known before any answer is."""
+    def divisors(self, raw: Raw, targets: Targets, frames: Tensor) -> Tensor:
+        """The anchors that own a box, of each image one at least."""
         valid = self._valid(raw, frames)
-        return _divisor((self._match(raw, targets, valid) >= 0) & valid)
+        return _count((self._match(raw, targets, valid) >= 0) & valid)
 
     def _match(self, raw: Raw, targets: Targets, valid: Tensor) -> Tensor:
         every = torch.cat(raw.anchors)
@@ -153,8 +153,8 @@ def _tower() -> nn.Sequential:
     return nn.Sequential(*(layer for block in blocks for layer in block))
 
 
-def _divisor(owned: Tensor) -> Tensor:
-    return owned.sum(1).clamp(min=1).sum() + _EPS
+def _count(owned: Tensor) -> Tensor:
+    return owned.sum(1).clamp(min=1).sum()[None].float()
 
 
 def _on(classes: int, backbone: Any) -> RetinaNet:

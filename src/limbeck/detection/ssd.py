@@ -88,7 +88,7 @@ class SSD(Detector):
             logits, deltas, priors(self.levels, [(each.shape[2], each.shape[3]) for each in maps], images.device)
         )
 
-    def losses(self, raw: Raw, targets: Targets, frames: Tensor) -> dict[str, Tensor]:
+    def losses(self, raw: Raw, targets: Targets, frames: Tensor, divisors: Tensor | None = None) -> dict[str, Tensor]:
         """Cross-entropy of matched priors and of three times as many hard backgrounds; smooth L1 of the deltas."""
         logits, deltas = torch.cat(raw.logits, 1).float(), torch.cat(raw.deltas, 1).float()
         every = torch.cat(raw.priors)
@@ -104,15 +104,15 @@ class SSD(Detector):
         mined = hardest.clamp(min=0) * (rank < 3 * count[:, None])
         wanted = encode(torch.where(matched[..., None], boxes, every), every, DEVIATIONS)
         apart = F.smooth_l1_loss(deltas, wanted, reduction="none").sum(2) * matched
-        divisor = _divisor(match)
+        divisor = (_count(match) if divisors is None else divisors)[0]
         return {
             "classification": ((surprise * matched).sum() + mined.sum()) / divisor,
             "boxes": apart.sum() / divisor,
         }
 
-    def divisor(self, raw: Raw, targets: Targets, frames: Tensor) -> Tensor:
-        """The matched priors, of each image one at least: known before any answer is."""
-        return _divisor(self._match(raw, targets))
+    def divisors(self, raw: Raw, targets: Targets, frames: Tensor) -> Tensor:
+        """The matched priors, of each image one at least."""
+        return _count(self._match(raw, targets))
 
     def _match(self, raw: Raw, targets: Targets) -> Tensor:
         return by_overlap(torch.cat(raw.priors), targets.boxes, targets.there, above=0.5, below=0.5)
@@ -124,5 +124,5 @@ class SSD(Detector):
         return suppressed(own, scores, labels, overlap=self.kept.overlap, most=self.kept.detections)
 
 
-def _divisor(match: Tensor) -> Tensor:
-    return (match >= 0).sum(1).clamp(min=1).sum()
+def _count(match: Tensor) -> Tensor:
+    return (match >= 0).sum(1).clamp(min=1).sum()[None].float()

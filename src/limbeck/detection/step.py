@@ -12,24 +12,28 @@ from limbeck.step import Step
 
 
 class DetectionStep(Step):
-    """The losses of a detector, divided over the whole batch even where parts or processes share it.
-
-    `whole` is how many images a process has when nobody else has any. Where a part has fewer, its losses tell what they
-    were divided by, and the loop weighs parts by that: exact, but for detectors whose losses each have a divisor.
-    """
+    """The losses of a detector, divided over the whole batch even where parts or processes share it."""
 
     student: Detector
 
-    def __init__(self, student: Detector, look: Look, precision: str, whole: int) -> None:
+    def __init__(self, student: Detector, look: Look, precision: str) -> None:
         super().__init__()
-        self.student, self.look, self.precision, self.whole = student, look, precision, whole
+        self.student, self.look, self.precision = student, look, precision
+        self.divided = student.divided
         self.watched: dict[str, Tensor] = {}
 
     def forward(self, batch: DetectionBatch) -> dict[str, Tensor]:
-        raw = raw_of(self.student, self.look, self.precision, batch)
-        split = len(batch) < self.whole
-        self.weight = self.student.divisor(raw, batch.targets, batch.frames) if split else None
-        return self.student.losses(raw, batch.targets, batch.frames)
+        raw = self._raw(batch)
+        targets, frames = batch.targets, batch.frames
+        divisors = self.agree(self.student.divisors(raw, targets, frames)) if self.agree else None
+        losses = self.student.losses(raw, targets, frames, divisors)
+        return {name: value / self.share for name, value in losses.items()} if self.agree else losses
+
+    def divisors(self, batch: DetectionBatch) -> Tensor:
+        return self.student.divisors(self._raw(batch), batch.targets, batch.frames)
+
+    def _raw(self, batch: DetectionBatch) -> Any:
+        return raw_of(self.student, self.look, self.precision, batch)
 
 
 def raw_of(model: Detector, look: Look, precision: str, batch: DetectionBatch) -> Any:

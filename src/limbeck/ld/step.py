@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -77,6 +77,16 @@ class Lesson:
         return torch.split(values, [len(points) for points in self.mine.points], 1)
 
 
+class _Known(NamedTuple):
+    """What is known of the images of a batch that have true boxes."""
+
+    raw: Raw
+    targets: Targets
+    frames: Tensor
+    matched: Matched
+    images: int
+
+
 class DistilledDetectionStep(Step):
     """The detector's own losses on the images that have true boxes, and the teacher's terms on all.
 
@@ -98,29 +108,53 @@ class DistilledDetectionStep(Step):
         super().__init__()
         self.student, self.teacher, self.terms = student, teacher, terms
         self.look, self.precision, self.labelled = look, precision, labelled
+        self.divided = student.divided + (labelled is not None)
         self.watched: dict[str, Tensor] = {}
 
     def forward(self, batch: DetectionBatch) -> dict[str, Tensor]:
-        raw: Raw = raw_of(self.student, self.look, self.precision, batch)
-        matched = self.student.assign(raw, batch.targets, batch.frames)
+        raw, matched = self._seen(batch)
         lesson = Lesson(self.terms, self.student, raw, self.teacher(batch), matched, batch.targets)
-        return self._from_boxes(batch, raw, matched) | learned(lesson)
+        return self._from_boxes(batch, self._known(batch, raw, matched)) | learned(lesson)
 
-    def _from_boxes(self, batch: DetectionBatch, raw: Raw, matched: Matched) -> dict[str, Tensor]:
+    def divisors(self, batch: DetectionBatch) -> Tensor:
+        return self._divisors(self._known(batch, *self._seen(batch)))
+
+    def _seen(self, batch: DetectionBatch) -> tuple[Raw, Matched]:
+        raw: Raw = raw_of(self.student, self.look, self.precision, batch)
+        return raw, self.student.assign(raw, batch.targets, batch.frames)
+
+    def _from_boxes(self, batch: DetectionBatch, known: _Known) -> dict[str, Tensor]:
         """The student's own losses, by the share of images that have true boxes: each image counts as in any batch."""
-        targets, frames = batch.targets, batch.frames
+        student, (raw, targets, frames, matched, images) = self.student, known
+        agreed = self.agree(self._divisors(known)) if self.agree else None
+        divisors = None if agreed is None else agreed[: student.divided]
+        losses = student.losses(raw, targets, frames, divisors, matched)
+        scale: float | Tensor = 1 / self.share
+        if self.labelled is not None:
+            labelled = images if agreed is None else agreed[-1]  # in the whole batch
+            scale = labelled / len(batch) * (images > 0)
+        return {name: value * scale for name, value in losses.items()}
+
+    def _divisors(self, known: _Known) -> Tensor:
+        """The student's, then how many images have true boxes, where some have none."""
+        raw, targets, frames, matched, images = known
+        own = self.student.divisors(raw, targets, frames, matched) * (images > 0)
+        return own if self.labelled is None else torch.cat([own, own.new_full((1,), images)])
+
+    def _known(self, batch: DetectionBatch, raw: Raw, matched: Matched) -> _Known:
+        """The images that have true boxes; where none has, one whose losses then count nothing, and have names."""
         known = np.flatnonzero(batch.indices.numpy() < (self.labelled or 0))
         if self.labelled is None or len(known) == len(batch):
-            return self.student.losses(raw, targets, frames, matched)
-        some = known if len(known) else np.zeros(1, np.int64)  # whose losses then count nothing, and have names
-        chosen = torch.from_numpy(some).to(frames.device, non_blocking=True)
-        losses = self.student.losses(
+            return _Known(raw, batch.targets, batch.frames, matched, len(batch))
+        some = known if len(known) else np.zeros(1, np.int64)
+        chosen = torch.from_numpy(some).to(batch.frames.device, non_blocking=True)
+        return _Known(
             raw.of_images(chosen),
-            targets.of_images(chosen),
-            frames.index_select(0, chosen),
+            batch.targets.of_images(chosen),
+            batch.frames.index_select(0, chosen),
             matched.of_images(chosen),
+            len(known),
         )
-        return {name: value * (len(known) / len(batch)) for name, value in losses.items()}
 
 
 def learned(lesson: Lesson) -> dict[str, Tensor]:

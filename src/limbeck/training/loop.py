@@ -67,7 +67,7 @@ def fit(
             draws = (plan.seed * 1_000_003 + progress.done) * 4096 + ranks.rank
             trial = forward_backward(step, batch, progress.parts, ranks, seed=draws % 2**63)
             progress.parts = trial.parts
-            average_gradients(step, trial, ranks)
+            average_gradients(step, ranks)
             norm = ensure_finite(step, trial, batch, progress.done, out, ranks)
             if plan.clip:
                 torch.nn.utils.clip_grads_with_norm_(step.student.parameters(), plan.clip, norm)
@@ -97,18 +97,9 @@ def fit(
     return shipped
 
 
-def average_gradients(step: Step, trial: Pass, ranks: Ranks) -> None:
-    """The mean gradient over the processes; by the weights of a step that has them, in the same reduction."""
-    gradients = [p.grad for p in step.student.parameters() if p.grad is not None]
-    if trial.weight is None:
-        ranks.average(gradients)
-        return
-    own = trial.weight.to(gradients[0].dtype)
-    weight = own.clone()
-    ranks.average([*gradients, weight])
-    torch._foreach_div_(gradients, weight)
-    for numbers in (trial.losses, trial.watched):  # their mean over the processes is then that of the whole batch
-        numbers.update({name: value * (own / weight) for name, value in numbers.items()})
+def average_gradients(step: Step, ranks: Ranks) -> None:
+    """The mean gradient over the processes."""
+    ranks.average([p.grad for p in step.student.parameters() if p.grad is not None])
 
 
 def due(plan: Plan, done: int) -> bool:

@@ -82,6 +82,14 @@ class Ranks:
         _together(dist.all_gather_object, told, value)
         return told
 
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the processes; the host does not wait for it."""
+        if self.world == 1:
+            return values
+        total = values.detach().clone()
+        _together(dist.all_reduce, total)
+        return total / self.world
+
     def average(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over the processes."""
         if self.world == 1 or not tensors:
