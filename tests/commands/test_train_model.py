@@ -17,6 +17,7 @@ from limbeck.classification.models import Architecture, build
 from limbeck.commands.train import starting_options
 from limbeck.commands.train_job import policy_of
 from limbeck.commands.train_model import is_distilled, rates_of, student_of
+from limbeck.detection import policies
 from limbeck.detection.policies import FlipResize, SSDView
 from limbeck.detection.ssd_models import adopt_vgg16, ssd300
 from limbeck.detection.train_options import Train
@@ -161,6 +162,7 @@ def test_photos_that_keep_their_proportions_are_not_squeezed() -> None:
     )
     assert isinstance(policy_of(Train(), gfl.look), FlipResize)
     assert isinstance(policy_of(Train(), ssd.look), SSDView)
+    assert policy_of(Train(), ssd.look) == policies.ssd(ssd.look.size)
 
 
 def _is_like_others(recipe: str) -> bool:

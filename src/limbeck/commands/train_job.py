@@ -129,11 +129,17 @@ def step_of(options: Train, model: Detector, look: Look, teacher: Teacher | None
 
 
 def policy_of(options: Train, look: Look) -> Policy:
-    """The views of training, at the detector's size."""
+    """The views of training, at the detector's size.
+
+    >>> policy_of(Train(views="ssd"), Look((300, 300), mean=(0.5, 0.5, 0.5))).fill
+    (127.5, 127.5, 127.5)
+    """
     name = options.views or ("flip_resize" if look.keep_ratio else "ssd")
     policy: Any = look_up("views", name, POLICIES)(look.size)
     if isinstance(policy, FlipResize):
         policy = replace(policy, keep_ratio=look.keep_ratio)
+    else:  # what surrounds an enlarged photo is to be nothing to the detector
+        policy = replace(policy, fill=tuple(round(255 * value, 3) for value in look.mean))
     found: Policy = replace(policy, seed=options.seed, divisor=look.policy().divisor)
     return found
 
