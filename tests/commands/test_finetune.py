@@ -113,6 +113,44 @@ def test_a_csv_says_the_classes(distilled: Path, tmp_path: Path, capsys: pytest.
     limbeck.finetune(out=tmp_path / "run", resume=True)  # what the file said is kept
 
 
+def test_a_csv_says_the_splits(distilled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the photos to measure on nor those to test with are learned from; a run that goes on knows them still."""
+    photos = draw(tmp_path / "photos", 10, seed=5)
+    names = sorted(path.name for path in photos.iterdir())
+    splits = ["val" if place % 10 in (0, 1, 2) else "TEST" if place % 10 == 3 else "" for place in range(len(names))]
+    rows = [f"{name},{name.split('_')[0]},{split}" for name, split in zip(names, splits, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class,Split", *rows]))
+    given = QUICK | {"labels": str(tmp_path / "labels.csv"), "epochs": 1}
+    limbeck.finetune(distilled, images=photos, out=tmp_path / "run", **given)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"4 photos of the split 'test' in {tmp_path / 'labels.csv'} are left out" in said
+    assert "12 photos of the split 'val' to measure on" in said
+    kept = (tmp_path / "run" / "last" / "labels.csv").read_text().splitlines()
+    assert kept[0] == "file,class,split"
+    assert sorted(line.rpartition(",")[2] for line in kept[1:]) == ["train"] * 24 + ["val"] * 12
+    (tmp_path / "labels.csv").unlink()
+    limbeck.finetune(out=tmp_path / "run", resume=True)
+    assert "12 photos of the split 'val' to measure on" in " ".join(capsys.readouterr().out.split())
+
+
+def test_photos_that_are_kept_apart_stay_so_where_others_are_measured_on(
+    distilled: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = draw(tmp_path / "photos", 5, seed=5)
+    names = sorted(path.name for path in photos.iterdir())
+    rows = [f"{name},{name.split('_')[0]},{'val' if place % 5 == 0 else 'train'}" for place, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class,set", *rows]))
+    given = QUICK | {"labels": str(tmp_path / "labels.csv"), "epochs": 1}
+    limbeck.finetune(distilled, images=photos, out=tmp_path / "run", eval=str(labelled), **given)
+    assert "4 photos of the split 'val' left out" in capsys.readouterr().out
+    limbeck.finetune(distilled, images=photos, out=tmp_path / "none", val=0.0, **given)
+    assert "4 photos of the split 'val' left out" in capsys.readouterr().out
+    numbered = [row.rpartition(",")[0] + f",{place % 2}" for place, row in enumerate(rows)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class,set", *numbered]))
+    limbeck.finetune(distilled, images=photos, out=tmp_path / "numbered", **given)
+    assert "of the split" not in capsys.readouterr().out, "a column of another meaning"
+
+
 @pytest.mark.parametrize("size", [48, 40])
 @pytest.mark.parametrize("tune", ["auto", "norms"])
 def test_resfix_trains_the_classifier_alone(

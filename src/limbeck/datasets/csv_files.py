@@ -144,6 +144,16 @@ def image_and_label(names: Sequence[str]) -> tuple[int, int]:
     return -1, next((spelt.index(name) for name in _LABEL if name in spelt), -1)
 
 
+def split_column(names: Sequence[str]) -> int:
+    """The column that tells the split, by its name; -1 where there is none.
+
+    >>> split_column(["file", "class", "Split"]), split_column(["file", "class"])
+    (2, -1)
+    """
+    spelt = [_spelt(name) for name in names]
+    return next((spelt.index(name) for name in _SPLIT if name in spelt), -1)
+
+
 def _names_images(table: Sequence[Sequence[str]], columns: Columns, lookup: Lookup) -> bool:
     """Some of the first rows lead to images, or at least speak of image files."""
     first = [row[columns.image] for row in table[1:200] if len(row) > columns.image]

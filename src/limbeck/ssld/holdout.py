@@ -51,6 +51,19 @@ def hold_out_each(labels: Labels, share: float) -> tuple[Labels, Labels]:
     return labels.take(np.flatnonzero(~held)), labels.take(np.flatnonzero(held))
 
 
+def apart(labels: Labels, held: NDArray[np.bool_]) -> tuple[Labels, Labels]:
+    """(training photos, held-out photos) as somebody said, each class with something to learn from."""
+    learned = set(labels.truth.numpy()[~held].tolist())
+    lost = [name for number, name in enumerate(labels.classes) if number not in learned]
+    if lost:
+        raise ImagesError(
+            f"nothing of the class '{lost[0]}' is to be learned from: all of its photos are of the split 'val'",
+            expected="photos of each class in the split 'train'",
+            hint="another split for some of them",
+        )
+    return labels.take(np.flatnonzero(~held)), labels.take(np.flatnonzero(held))
+
+
 def _numbers(images: ImageSet) -> NDArray[np.uint64]:
     """A number for each photo, out of its digest."""
     return np.ascontiguousarray(images.keys[:, :8]).view(">u8").ravel().astype(np.uint64)

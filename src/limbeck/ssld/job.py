@@ -21,8 +21,9 @@ from limbeck.runs.placing import placed
 from limbeck.ssld.feed import Feed
 from limbeck.ssld.folder import start_folder
 from limbeck.ssld.holdout import hold_out
+from limbeck.ssld.label_file import keep_labels
 from limbeck.ssld.labelled import Labelled, open_labelled
-from limbeck.ssld.labels import Labels, keep_labels, labels_of
+from limbeck.ssld.labels import Labels, labels_of
 from limbeck.ssld.mixup import Mixup
 from limbeck.ssld.opening import (
     check_teacher,
