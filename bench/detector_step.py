@@ -9,7 +9,8 @@ those of the medians, of processor seconds (in brackets: of the seconds that pas
 has it; `equal` has the others' memory layout and precision. Memory is the peak of the process above what it had
 with its libraries read. SSDLite stands on the same network in all columns: MobileNetV2 as mmdetection has it, and
 MobileNetV3, which mmdetection's SSDLite does not know, for torchvision. torchvision takes pixels as floats, and has no
-GFL. `ld_r18` learns from a ResNet-101 as well; its teacher's forward pass is timed by itself, too.
+GFL. `ld_r18` learns from a ResNet-101 as well; its teacher's forward pass is timed by itself, too; `ld_r18_vlr` learns
+the edges around boxes and the classes besides.
 """
 
 import argparse
@@ -34,7 +35,9 @@ MODELS = {
     "gfl_r18@320": (320, 4, 1.3),
     "gfl_r18@512": (512, 4, 1.3),
     "ld_r18@320": (320, 4, 1.3),
+    "ld_r18_vlr@800": (800, 3, 1.3),
 }
+UNKNOWN_TO_MMDET = ("ssdlite_mobilenetv3", "ld_r18_vlr@800")
 
 
 class Contender:
@@ -93,7 +96,7 @@ def contenders(model: str, photos: str, core: str, mmdet: str, variants: list[st
         found.append(Contender(name, sys.executable, "limbeck_step.py", [model, photos, variant, core]))
     if model.startswith("ssd"):
         found.append(Contender("torchvision", sys.executable, "torchvision_step.py", [model, photos, "", core]))
-    if mmdet and model != "ssdlite_mobilenetv3":
+    if mmdet and model not in UNKNOWN_TO_MMDET:
         found.append(Contender("mmdetection", mmdet, "mmdet_step.py", [model, photos, "", core]))
     return found
 

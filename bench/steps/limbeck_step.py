@@ -36,6 +36,7 @@ RECIPES = {
     "ssdlite_mobilenetv3": "ssdlite",
     "gfl_r18": "gfl_r18_fpn_coco_1x",
     "ld_r18": "ld_r18_gflv1_r101_fpn_coco_1x",
+    "ld_r18_vlr": "ld_r18_gflv1_r101_fpn_coco_1x_vlr",
 }
 CLASSES = 80
 
