@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         draw_boxes_dataset(root / "LABELLED", 48, seed=4, size=64, workers=1, shown=False)
         main(["train", "ssdlite", "--data", "LABELLED", "--backbone", "test_resnet", "--out", "found", *TRAIN])
-        for name in ("big", "small"):
+        for name in ("big", "middle", "small"):
             sure_detector(root / name, Path("LABELLED"), 1.0)
         ImageSet.open("PHOTOS", workers=0, shown=False).save("clean.arrow")
         main(["select", "--gallery", "PHOTOS", "--teacher", "teacher", "--out", "SET", *SELECT])
