@@ -115,7 +115,7 @@ def bccd(data: Path) -> Place:
     others.mkdir(exist_ok=True)
     for name in names[60:]:
         shutil.copy(home / "JPEGImages" / f"{name}.jpg", others / f"{name}.jpg")
-    given = {"data": str(home), "split": str(WORK / "labelled.txt"), "val": "none", "size": 240}
+    given = {"data": str(home), "split": str(WORK / "labelled.txt"), "val": "none", "size": 192}
     tested = {"data": str(home), "split": "test"}
     return Place("bccd", given, tested, teacher_steps=600, steps=300, seeds=(0,), unlabeled=str(others))
 
