@@ -27,8 +27,8 @@ WORK = Path(".bench/ld")
 NUMBERS = ("AP", "AP50", "AP75")
 WAYS: dict[str, dict[str, float]] = {
     "alone": {},
-    "main": {"ld_main": 0.25},
-    "main, around, classes": {"ld_main": 0.25, "ld_around": 0.25, "ld_classes": 10.0},
+    "main": {"ld_main": 0.25, "ld_images": 3},
+    "main, around, classes": {"ld_main": 0.25, "ld_around": 0.25, "ld_classes": 10.0, "ld_images": 3},
 }
 UNLABELED = "and photos without boxes"
 
@@ -117,7 +117,7 @@ def bccd(data: Path) -> Place:
         shutil.copy(home / "JPEGImages" / f"{name}.jpg", others / f"{name}.jpg")
     given = {"data": str(home), "split": str(WORK / "labelled.txt"), "val": "none", "size": 192}
     tested = {"data": str(home), "split": "test"}
-    return Place("bccd", given, tested, teacher_steps=600, steps=300, seeds=(0,), unlabeled=str(others))
+    return Place("bccd", given, tested, teacher_steps=450, steps=250, seeds=(0,), unlabeled=str(others))
 
 
 def runs(place: Place) -> list[Run]:
