@@ -26,6 +26,7 @@ from tests.commands.test_run_ranks import TORCHRUN, launched
 from tests.commands.tiny import finished
 
 SIDE = 64
+FURTHER = ("--ld-around", "0.25", "--ld-classes", "10")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def given(scenes: Path, tmp_path: Path, **changes: Any) -> dict[str, Any]:
 def test_a_student_learns_from_a_teacher_and_is_kept_alone(scenes: Path, big: Path, tmp_path: Path) -> None:
     line = ["train", "ld", "--data", str(scenes), "--split", "", "--val", "none", "--teacher", str(big), "--out"]
     small = ["--backbone", "test_resnet", "--size", str(SIDE), "--steps", "2", "--batch", "2", "--workers", "0"]
-    main([*line, str(tmp_path / "run"), *small, "--log-every", "1", "--device", "cpu", "--track", "none"])
+    main([*line, str(tmp_path / "run"), *small, "--log-every", "1", "--device", "cpu", "--track", "none", *FURTHER])
     record = [each for each in read_metrics(tmp_path / "run") if "loss" in each][-1]
     assert {"ld_main", "ld_around", "ld_classes"} <= set(record)
     assert "ld_features" not in record
@@ -98,7 +99,7 @@ def test_parts_of_a_batch_add_up(scenes: Path, big: Path, tmp_path: Path) -> Non
     found = []
     for parts in (1, 2):
         options = given(scenes, tmp_path, teacher=str(big), steps=1, batch=4, accumulate=parts, precision="float32")
-        limbeck.train("ld", **options | {"out": tmp_path / f"parts{parts}"})
+        limbeck.train("ld", **options | {"out": tmp_path / f"parts{parts}", "ld_around": 0.25})
         found.append(next(each for each in read_metrics(tmp_path / f"parts{parts}") if "loss" in each))
     whole, halves = found
     for name in ("ld_main", "ld_around"):
@@ -215,7 +216,7 @@ def test_two_processes_learn_as_one(scenes: Path, big: Path, further: Path, tmp_
     """The divisors of all losses are those of the whole batch, photos without boxes among them."""
     limbeck.train("gfl", **given(scenes, tmp_path, out=tmp_path / "begun"))
     options = given(scenes, tmp_path, teacher=str(big), unlabeled=str(further), unlabeled_score=0.5, steps=4, batch=4)
-    options |= {"weights": str(tmp_path / "begun"), "norm_eval": True, "precision": "float32", "ld_classes": 0.0}
+    options |= {"weights": str(tmp_path / "begun"), "norm_eval": True, "precision": "float32", "ld_around": 0.25}
     limbeck.train("ld", **options | {"out": tmp_path / "one"})
     words = json.dumps(options | {"out": str(tmp_path / "two")})
     code = "import json, sys, limbeck\nlimbeck.train('ld', **json.loads(sys.argv[1]))\n"
