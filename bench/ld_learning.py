@@ -117,7 +117,7 @@ def bccd(data: Path) -> Place:
         shutil.copy(home / "JPEGImages" / f"{name}.jpg", others / f"{name}.jpg")
     given = {"data": str(home), "split": str(WORK / "labelled.txt"), "val": "none", "size": 192}
     tested = {"data": str(home), "split": "test"}
-    return Place("bccd", given, tested, teacher_steps=450, steps=250, seeds=(0,), unlabeled=str(others))
+    return Place("bccd", given, tested, teacher_steps=450, steps=150, seeds=(0,), unlabeled=str(others))
 
 
 def runs(place: Place) -> list[Run]:
